@@ -1,0 +1,54 @@
+"""The command line: `recseq [overrides]` runs one experiment, `recseq -m ...` a sweep.
+
+Imports no torch, Lightning or MLflow: `--help` and TAB completion start this program, and those cost seconds.
+"""
+
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from recseq.files import conf_folder
+from recseq.options import did_you_mean
+
+
+@hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
+def task(composed: DictConfig) -> float:
+    """One job: a composed config in its folder.
+
+    Returns:
+        The value of `metrics.objective`.
+    """
+    from recseq.experiment import run  # here, not above: it brings torch, Lightning and MLflow
+
+    return run(composed, Path(HydraConfig.get().runtime.output_dir))
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    refuse_unknown_choices(sys.argv[1:])
+    task()
+
+
+def refuse_unknown_choices(arguments: list[str]) -> None:
+    """Stop with the list of choices where an override names a file that a config group does not have.
+
+    Hydra's own message lists none for `item_net=[typo]`. Groups with a search path of the user's (`--config-dir`) are left to Hydra.
+    """
+    if any(argument.startswith(("--config-dir", "-cd", "--config-path", "-cp")) for argument in arguments):
+        return
+    for argument in arguments:
+        group, separator, choice = argument.partition("=")
+        folder = conf_folder() / group
+        if not separator or not group or group.startswith(("-", "+", "~", ".", "/")) or not folder.is_dir():
+            continue
+        names = sorted(path.stem for path in folder.glob("*.yaml"))
+        for name in choice.strip("'\"").replace("[", "").replace("]", "").split(","):
+            if name and name != "null" and name.replace("_", "a").isalnum() and name not in names:
+                sys.exit(f"{argument}: {group} has no {name!r}; {did_you_mean(name, names)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The composed config: its shell, and the check that finds every problem before anything runs."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from recseq.data.sources import SOURCES
+from recseq.errors import ConfigError
+from recseq.files import conf_folder
+from recseq.metrics import METRICS
+from recseq.models import MODELS, Groups
+from recseq.nets.item_net import ITEM_NET_BLOCKS
+from recseq.options import NonNegativeInt, PositiveInt, did_you_mean
+from recseq.registry import PartOf, check_options
+from recseq.splitting import SPLITTERS
+from recseq.tracking import TRACKERS
+from recseq.training.losses import LOSSES
+from recseq.training.optimizer import check_optimizer
+from recseq.training.trainer import TrainerOptions
+
+Node = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shell:
+    """The top level of a config: what there is and of which type; the groups' insides are checked by their parts."""
+
+    mode: Literal["cross_validate"]
+    seed: NonNegativeInt
+    plugins: list[str]
+    reference_models: list[str]
+    paths: Node
+    dataset: Annotated[Node, PartOf(SOURCES)]
+    splitter: Annotated[Node, PartOf(SPLITTERS)]
+    loss: Annotated[Node, PartOf(LOSSES)]
+    item_net: Node
+    optimizer: Node
+    model: Node
+    metrics: Node
+    trainer: Node
+    tracking: Annotated[Node, PartOf(TRACKERS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paths:
+    """Where things are.
+
+    Args:
+        outputs: Folder of runs, sweeps and the default MLflow store.
+    """
+
+    outputs: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricOptions:
+    """The `metrics` group.
+
+    Args:
+        k: Cut-off, or a list of them.
+        ref_k: Cut-off of reference models in metrics against them; None takes the metric's own.
+        objective: The metric that a run returns to a sweep, for example MAP@10.
+        include: Options of each metric by name.
+    """
+
+    k: PositiveInt | list[PositiveInt]
+    ref_k: PositiveInt | None
+    objective: str
+    include: dict[str, Any]
+
+    @property
+    def cutoffs(self) -> list[int]:
+        """All cut-offs, sorted."""
+        return sorted(set(self.k)) if isinstance(self.k, list) else [self.k]
+
+
+def import_plugins(modules: list[str]) -> None:
+    """Import the user's modules, whose parts register themselves.
+
+    Raises:
+        ConfigError: A module that cannot be imported.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ConfigError(f"plugins names {module!r}, which cannot be imported: {error}") from None
+
+
+def check_config(composed: DictConfig) -> dict[str, Any]:
+    """Resolve and check a composed config, and import its plugins.
+
+    Returns:
+        The config as plain Python.
+
+    Raises:
+        ConfigError: Every problem found, each with its config path.
+    """
+    try:
+        config = OmegaConf.to_container(composed, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"the configuration cannot be resolved: {error}") from None
+    assert isinstance(config, dict)
+    plugins = config.get("plugins")
+    if isinstance(plugins, list):
+        import_plugins([str(module) for module in plugins])
+    config = {str(key): value for key, value in config.items()}
+    problems = check_options(Shell, config, "config")
+    problems = [problem.removeprefix("config.") for problem in problems]
+    if not problems or set(config) >= {"model", "item_net", "optimizer", "trainer", "metrics", "paths"}:
+        problems += _check_model(config["model"])
+        problems += _check_item_net(config["item_net"])
+        problems += check_optimizer(config["optimizer"], "optimizer")
+        problems += check_options(TrainerOptions, _mapping(config["trainer"]), "trainer")
+        problems += check_options(Paths, _mapping(config["paths"]), "paths")
+        problems += _check_metrics(_mapping(config["metrics"]))
+    if problems:
+        raise ConfigError.from_problems(problems)
+    return config
+
+
+def model_options(node: Node) -> dict[str, Any]:
+    """A model's node without its display name."""
+    return {key: value for key, value in node.items() if key != "name"}
+
+
+def groups_of(config: Mapping[str, Any]) -> Groups:
+    """The checked groups that a trained recommender is composed of."""
+    blocks = {name: options for name, options in config["item_net"].items() if name != "auto"}
+    return Groups(
+        loss=config["loss"],
+        item_net_blocks=blocks,
+        item_net_auto=bool(config["item_net"].get("auto", False)),
+        optimizer=config["optimizer"],
+        trainer=TrainerOptions(**config["trainer"]),
+    )
+
+
+def compose_reference(name: str) -> dict[str, Any]:
+    """The config of a reference model: the defaults with `model=<name>`.
+
+    Raises:
+        ConfigError: No such model file, or one that cannot be run.
+    """
+    available = sorted(path.stem for path in (conf_folder() / "model").glob("*.yaml"))
+    try:
+        if GlobalHydra.instance().is_initialized():
+            composed = compose("config", overrides=[f"model={name}"])
+        else:
+            with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+                composed = compose("config", overrides=[f"model={name}"])
+    except Exception as error:
+        hint = did_you_mean(name, available)
+        raise ConfigError(f"reference_models names {name!r}, which cannot be composed; {hint} ({str(error).splitlines()[0]})") from None
+    for group in ("dataset", "splitter", "tracking"):  # the run's own stand for them
+        OmegaConf.update(composed, group, {"type": "none"}, merge=False)
+    config = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(config, dict)
+    problems = _check_model(config["model"])
+    if problems:
+        raise ConfigError.from_problems([f"reference model {name}: {problem}" for problem in problems])
+    return {str(key): value for key, value in config.items()}
+
+
+def _mapping(value: Any) -> Node:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _check_model(node: Any) -> list[str]:
+    if not isinstance(node, Mapping):
+        return []  # said already
+    if not isinstance(node.get("name"), str):
+        return ["model.name must be a text: what tables call the model"]
+    return MODELS.check(model_options(node), "model")
+
+
+def _check_item_net(node: Any) -> list[str]:
+    if not isinstance(node, Mapping):
+        return []
+    names = [name for name in node if name != "auto"]
+    if not names:
+        return [f"item_net is empty; allowed: auto, or a list of {', '.join(ITEM_NET_BLOCKS.names())}"]
+    problems = []
+    for name in names:
+        options = node[name]
+        problems += ITEM_NET_BLOCKS.check({"type": name, **options} if isinstance(options, Mapping) else options, f"item_net.{name}")
+    if not isinstance(node.get("auto", False), bool):
+        problems.append(f"item_net.auto is {node['auto']!r}, must be true or false")
+    return problems
+
+
+def _check_metrics(node: Node) -> list[str]:
+    problems = check_options(MetricOptions, node, "metrics")
+    if problems:
+        return problems
+    options = MetricOptions(**node)
+    for name, inner in options.include.items():
+        problems += METRICS.check({"type": name, **(inner or {})}, f"metrics.include.{name}")
+    columns = [f"{name}@{k}" for name in options.include for k in options.cutoffs]
+    if not columns:
+        problems.append("metrics.include is empty")
+    elif options.objective not in columns:
+        problems.append(f"metrics.objective is {options.objective!r}; {did_you_mean(options.objective, columns)}")
+    return problems

@@ -1,0 +1,134 @@
+"""Interactions and item features in their canonical form.
+
+Everything downstream of a source sees only these tables; ids stay as the outside gave them (integers or strings).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import polars as pl
+
+from recseq.errors import DataError
+
+ID_TYPES = (pl.Int64, pl.String)
+DATETIME = pl.Datetime("us")
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Who took what, when and how much.
+
+    Args:
+        frame: Columns `user_id`, `item_id` (Int64 or String), `datetime` (naive UTC, microseconds), `weight` (Float32), no nulls.
+            Row order is the input's: it breaks ties of time inside a user.
+    """
+
+    frame: pl.DataFrame
+
+    def __post_init__(self) -> None:
+        wanted = {"user_id": ID_TYPES, "item_id": ID_TYPES, "datetime": (DATETIME,), "weight": (pl.Float32,)}
+        check_columns(self.frame, wanted, "interactions")
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    @cached_property
+    def tied_rows(self) -> int:
+        """Rows that share user and datetime with another row: their order, and so published results, hang on the input's order."""
+        sizes = self.frame.group_by("user_id", "datetime").len()["len"]
+        return int(sizes.filter(sizes > 1).sum())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all rows in their order, the identity of the data in provenance and run identity."""
+        return fingerprint(self.frame)
+
+
+@dataclass(frozen=True)
+class ItemFeatures:
+    """What is known of items besides who took them.
+
+    Args:
+        categorical: Long table `item_id`, `feature`, `value` (both String), no nulls, every row once. An item may have several
+            values of one feature; an item without a row has none.
+    """
+
+    categorical: pl.DataFrame
+
+    def __post_init__(self) -> None:
+        wanted = {"item_id": ID_TYPES, "feature": (pl.String,), "value": (pl.String,)}
+        check_columns(self.categorical, wanted, "item features")
+
+    @classmethod
+    def from_long(cls, frame: pl.DataFrame) -> "ItemFeatures":
+        """Drop missing values and repeats of a long table, keeping first appearances in order.
+
+        A missing value is no category (RecTools makes NaN one of its own).
+        """
+        long = frame.select("item_id", pl.col("feature").cast(pl.String), pl.col("value").cast(pl.String))
+        return cls(long.drop_nulls().unique(maintain_order=True))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all rows in their order."""
+        return fingerprint(self.categorical)
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the categorical features, sorted."""
+        return sorted(self.categorical["feature"].unique())
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a source delivers.
+
+    Args:
+        name: Name for tables and tags.
+        interactions: All interactions.
+        item_features: None where the data has none.
+        titles: Columns `item_id`, `title` for display, or None.
+        simulated: The data came out of a simulator; every report must say so.
+        notes: Counts and warnings of reading, for the log and provenance.
+    """
+
+    name: str
+    interactions: Interactions
+    item_features: ItemFeatures | None = None
+    titles: pl.DataFrame | None = None
+    simulated: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Name for people: says when the data is simulated."""
+        return f"{self.name} (simulated)" if self.simulated else self.name
+
+
+def fingerprint(frame: pl.DataFrame) -> str:
+    """SHA-256 over names, types and values of a table without nulls; the same on every machine and polars version."""
+    digest = hashlib.sha256()
+    for column in frame.get_columns():
+        digest.update(f"{column.name}:{column.dtype}:{column.len()};".encode())
+        if column.dtype == pl.String:
+            digest.update(column.str.len_bytes().to_numpy().tobytes())
+            digest.update("".join(column).encode())
+        else:
+            digest.update(column.to_physical().to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check_columns(frame: pl.DataFrame, wanted: dict[str, tuple[pl.DataType | type[pl.DataType], ...]], what: str) -> None:
+    """Refuse a table that is not in canonical form.
+
+    Raises:
+        DataError: Columns, types or nulls are not as `wanted` says.
+    """
+    if frame.columns != list(wanted):
+        raise DataError(f"{what} must have the columns {list(wanted)}, got {frame.columns}")
+    for name, types in wanted.items():
+        if frame.schema[name] not in types:
+            raise DataError(f"column {name!r} of {what} has type {frame.schema[name]}, must be one of {[str(kind) for kind in types]}")
+        if (nulls := frame[name].null_count()) > 0:
+            raise DataError(f"column {name!r} of {what} has {nulls} missing values")

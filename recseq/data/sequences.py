@@ -1,0 +1,121 @@
+"""Users' histories as compressed sparse rows: one array of items end to end, one of offsets.
+
+Nothing here is done per user: polars sorts, numpy and torch index.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from recseq.data.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Rows sorted by user and time, users as runs; ids of the outside, not yet a vocabulary's.
+
+    Args:
+        user_ids: Distinct user ids, sorted, (U,).
+        rows: Columns `item_id`, `datetime`, `weight` of all users end to end, (R,).
+        lengths: Rows of each user, (U,).
+    """
+
+    user_ids: pl.Series
+    rows: pl.DataFrame
+    lengths: NDArray[np.int64]
+
+    @classmethod
+    def from_frame(cls, frame: pl.DataFrame) -> "Histories":
+        """Sort interactions by user, then time; ties keep the input's order.
+
+        Args:
+            frame: Columns `user_id`, `item_id`, `datetime`, `weight`.
+        """
+        if frame.schema["user_id"] == pl.String:  # sorting codes of the distinct texts is faster than sorting all texts
+            codes = frame.select("user_id").unique().sort("user_id").with_row_index("user")
+            frame = frame.join(codes, on="user_id", how="left", maintain_order="left")
+        else:
+            frame = frame.with_columns(user="user_id")
+        ordered = frame.sort("user", "datetime", maintain_order=True)
+        lengths = ordered["user"].rle().struct.field("len").to_numpy().astype(np.int64)
+        first_rows = np.cumsum(lengths) - lengths
+        return cls(ordered["user_id"].gather(first_rows), ordered.select("item_id", "datetime", "weight"), lengths)
+
+    def keep(self, min_rows: int, last: int | None) -> "Histories":
+        """Drop users with fewer than `min_rows` rows, then keep the `last` rows of each of the others (None: all)."""
+        users = self.lengths >= min_rows
+        kept = self.lengths if last is None else np.minimum(self.lengths, last)
+        from_end = np.repeat(np.cumsum(self.lengths), self.lengths) - np.arange(self.rows.height)
+        rows = np.repeat(users, self.lengths) & (from_end <= np.repeat(kept, self.lengths))
+        return Histories(self.user_ids.filter(pl.Series(users)), self.rows.filter(pl.Series(rows)), kept[users])
+
+
+@dataclass(frozen=True)
+class SequenceStore:
+    """Encoded histories on one device, as they are fed to a model.
+
+    Args:
+        user_ids: (U,), the outside's ids.
+        items: Items end to end, (R,) int32.
+        offsets: User u owns `items[offsets[u]:offsets[u + 1]]`, (U + 1,) int64.
+        weights: (R,) float32.
+        seconds: Unix seconds of each row, (R,) int64.
+        lengths: Rows of each user on the host, (U,): batches are planned with them without asking the device.
+    """
+
+    user_ids: pl.Series
+    items: torch.Tensor
+    offsets: torch.Tensor
+    weights: torch.Tensor
+    seconds: torch.Tensor
+    lengths: NDArray[np.int64]
+
+    @classmethod
+    def from_histories(cls, histories: Histories, vocabulary: Vocabulary) -> "SequenceStore":
+        """Encode histories; rows of unknown items are left out, and users without a known item with them."""
+        item = vocabulary.encode(histories.rows["item_id"])
+        rows = histories.rows.with_columns(item=item)
+        user_ids, lengths = histories.user_ids, histories.lengths
+        if item.null_count():
+            known = item.is_not_null()
+            user = np.repeat(np.arange(len(lengths)), lengths)
+            lengths = np.bincount(user[known.to_numpy()], minlength=len(lengths))
+            rows = rows.filter(known)
+            user_ids, lengths = user_ids.filter(pl.Series(lengths > 0)), lengths[lengths > 0]
+        return cls(
+            user_ids=user_ids,
+            items=torch.from_numpy(rows["item"].to_numpy().copy()),
+            offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)])),
+            weights=torch.from_numpy(rows["weight"].to_numpy().copy()),
+            seconds=torch.from_numpy(rows["datetime"].dt.epoch("s").to_numpy().copy()),
+            lengths=lengths,
+        )
+
+    @property
+    def n_users(self) -> int:
+        """Number of sequences, U."""
+        return len(self.lengths)
+
+    def tail(self, last: int) -> "SequenceStore":
+        """The same users with at most their `last` newest rows."""
+        lengths = np.minimum(self.lengths, last)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        ends = np.cumsum(self.lengths)
+        source = torch.from_numpy(np.arange(offsets[-1]) + np.repeat(ends - offsets[1:], lengths))
+        return replace(
+            self,
+            items=self.items[source],
+            offsets=torch.from_numpy(offsets),
+            weights=self.weights[source],
+            seconds=self.seconds[source],
+            lengths=lengths,
+        )
+
+    def to(self, device: torch.device) -> "SequenceStore":
+        """The same store with its arrays on `device`."""
+        arrays: dict[str, Any] = {name: getattr(self, name).to(device) for name in ("items", "offsets", "weights", "seconds")}
+        return replace(self, **arrays)

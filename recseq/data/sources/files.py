@@ -1,0 +1,233 @@
+"""Files as tables of columns that remember where each row came from, so that an error can name the place."""
+
+import csv
+import gzip
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import polars as pl
+
+from recseq.errors import DataError
+from recseq.options import did_you_mean
+
+PARQUET_SUFFIXES = {".parquet", ".pq"}
+TAB_SUFFIXES = {".tsv", ".tab"}
+UNUSED_SEPARATOR = "\x01"
+"""A byte that no text holds: lets the CSV reader deliver whole lines."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one file.
+
+    Args:
+        path: The file.
+        frame: Its columns; those of a text file are all String, an empty field is null.
+        place: Name of the place of a row of `frame` for people: "line 7" as an editor shows it, "row 7" in Parquet (1-based).
+    """
+
+    path: Path
+    frame: pl.DataFrame
+    place: Callable[[int], str]
+
+    def refuse(self, column: str, bad: pl.Series, allowed: str) -> None:
+        """Refuse the file if any row is bad, naming the first.
+
+        Args:
+            column: Column that is judged.
+            bad: Boolean, one per row.
+            allowed: What a value has to be, for the message.
+
+        Raises:
+            DataError: `bad` has a True.
+        """
+        count = bad.sum()
+        if not count:
+            return
+        row = bad.arg_max()
+        assert row is not None
+        value = self.frame[column][row]
+        found = "the value is missing" if value is None or value == "" else f"the value is {value!r}"
+        more = f" ({count:,} such rows)" if count > 1 else ""
+        raise DataError(f"{self.path}, {self.place(row)}, column {column!r}: {found}, must be {allowed}{more}")
+
+
+def read_table(path: Path, columns: Sequence[str] | None, separator: str | None) -> Table:
+    """Read columns of a CSV/TSV (with header, optionally gzipped) or Parquet file.
+
+    Text columns are all read as String, so that no id loses its zeros. Wholly empty rows of a text file are dropped.
+
+    Args:
+        path: The file; `.parquet` and `.pq` are Parquet, everything else is text.
+        columns: Names of the columns to read, `None` for all.
+        separator: One character between the fields of a text file; `None` is the file name's: tab for `.tsv` and `.tab`, else comma.
+
+    Raises:
+        DataError: No such file, a broken one, an empty one, a repeated or a missing column.
+    """
+    require_file(path)
+    if is_parquet(path):
+        try:
+            names = list(pl.read_parquet_schema(path))
+            wanted = check_names(path, names, columns)
+            frame = pl.read_parquet(path, columns=wanted)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(f"{path} is no readable Parquet file: {first_line(error)}") from None
+        table = Table(path, frame, lambda row: f"row {row + 1}")
+    else:
+        table = read_text(path, columns, separator_of(path, separator))
+    if table.frame.height == 0:
+        raise DataError(f"{path} is empty: it has a header but no rows")
+    return table
+
+
+def read_text(path: Path, columns: Sequence[str] | None, separator: str) -> Table:
+    """Read columns of a text file with a header; see `read_table`."""
+    try:
+        names = next((record for _, record in records(path, separator)), None)
+    except UnicodeDecodeError as error:
+        explain_text(path, separator, 0, error)
+    if names is None:
+        raise DataError(f"{path} is empty: it has no header")
+    wanted = check_names(path, names, columns)
+    try:
+        scan = pl.scan_csv(path, separator=separator, infer_schema=False)
+        # The reader notices surplus fields only if it reads up to the last column.
+        frame = scan.select(list(dict.fromkeys([*wanted, names[-1]]))).collect().select(wanted)
+        blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+        rows = None
+        if blank.any():
+            # The fields that are not read tell an empty row from one that lacks its ids.
+            full = blank if columns is None else scan.select(pl.all_horizontal(pl.all().is_null())).collect().to_series()
+            rows = (~full).arg_true()
+            frame = frame.filter(~full)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        explain_text(path, separator, len(names), error)
+    return Table(path, frame, lambda row: f"line {line_of_row(path, separator, row if rows is None else rows[row])}")
+
+
+def read_fields(path: Path, delimiter: str, columns: Sequence[str]) -> Table:
+    """Read a text file without header whose fields lie between delimiters of several characters, such as `1::2::3`.
+
+    Args:
+        path: The file, UTF-8.
+        delimiter: What stands between two fields.
+        columns: Names for the fields of a line, in order.
+
+    Raises:
+        DataError: No such file, an empty one, or a line with another number of fields.
+    """
+    require_file(path)
+    try:
+        lines = pl.read_csv(
+            path, separator=UNUSED_SEPARATOR, has_header=False, quote_char=None, infer_schema=False, new_columns=["line"]
+        ).with_row_index("row")
+    except pl.exceptions.NoDataError:
+        raise DataError(f"{path} is empty") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        explain_text(path, UNUSED_SEPARATOR, 1, error)
+    lines = lines.drop_nulls("line")
+    rows = lines["row"]
+    whole = Table(path, lines, lambda row: f"line {rows[row] + 1}")
+    allowed = f"{len(columns)} fields separated by {delimiter!r}: {delimiter.join(columns)}"
+    whole.refuse("line", lines["line"].str.count_matches(delimiter, literal=True) != len(columns) - 1, allowed)
+    fields = lines["line"].str.split_exact(delimiter, len(columns) - 1).struct.rename_fields(list(columns)).struct.unnest()
+    return Table(path, fields.select(pl.all().replace("", None)), whole.place)
+
+
+def require_file(path: Path) -> None:
+    """Refuse a path that is no file.
+
+    Raises:
+        DataError: It is missing or a folder.
+    """
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    if not path.is_file():
+        raise DataError(f"{path} is a folder, must be a file")
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether the file name says Parquet."""
+    return path.suffix.lower() in PARQUET_SUFFIXES
+
+
+def separator_of(path: Path, separator: str | None) -> str:
+    """The given separator, or the one that the file name stands for."""
+    if separator is not None:
+        return separator
+    return "\t" if TAB_SUFFIXES & {suffix.lower() for suffix in path.suffixes} else ","
+
+
+def check_names(path: Path, names: Sequence[str], columns: Sequence[str] | None) -> list[str]:
+    """The columns to read, each once, after a look at the header.
+
+    Raises:
+        DataError: A name stands twice in the header, or a wanted one is not there.
+    """
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        places = ", ".join(str(index) for index, name in enumerate(names, start=1) if name == repeated)
+        raise DataError(f"{path}: the header has the column {repeated!r} twice (as columns {places}); each name must be there once")
+    for column in columns or ():
+        if column not in names:
+            raise DataError(f"{path} has no column {column!r}; {did_you_mean(column, names)}")
+    return list(names) if columns is None else list(dict.fromkeys(columns))
+
+
+def records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Records of a text file from its header on, with the line each begins at; slow, for headers and error messages."""
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=separator)
+        line, started = 1, False
+        for record in reader:
+            started = started or bool(record)
+            if started:
+                yield line, record
+            line = reader.line_num + 1
+
+
+def line_of_row(path: Path, separator: str, row: int) -> int:
+    """Line at which the row begins; a quoted field may span lines, so lines have to be counted."""
+    try:
+        return next((line for index, (line, _) in enumerate(records(path, separator), start=-1) if index == row), row + 2)
+    except csv.Error:
+        return row + 2
+
+
+def explain_text(path: Path, separator: str, n_fields: int, error: Exception) -> NoReturn:
+    """Turn the reader's error into one that names the line.
+
+    Raises:
+        DataError: Always.
+    """
+    try:
+        for line, record in records(path, separator):
+            if len(record) > n_fields:
+                raise DataError(
+                    f"{path}, line {line} has {len(record)} fields, the header has {n_fields}; "
+                    f"the first surplus one is {record[n_fields]!r}"
+                ) from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}, line {line_of_bad_text(path)} is not UTF-8 text; convert the file to UTF-8") from None
+    except csv.Error:
+        pass
+    raise DataError(f"{path} is no readable text table: {first_line(error)}") from None
+
+
+def line_of_bad_text(path: Path) -> int:
+    """First line that is not UTF-8."""
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        for line, text in enumerate(file, start=1):
+            try:
+                text.decode()
+            except UnicodeDecodeError:
+                return line
+    return 1
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

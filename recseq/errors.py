@@ -1,0 +1,24 @@
+"""Errors that a user can mend; printed as one message without a traceback, exit code 1."""
+
+from hydra.errors import CompactHydraException
+
+
+class RecseqError(CompactHydraException):
+    """Base of all errors whose cause lies in what the user gave.
+
+    Hydra prints a `CompactHydraException` as its message alone and lets the other jobs of a sweep go on.
+    """
+
+
+class ConfigError(RecseqError):
+    """The composed configuration cannot be run; the message lists every problem with its config path."""
+
+    @classmethod
+    def from_problems(cls, problems: list[str]) -> "ConfigError":
+        """Join problems into one error, one line each."""
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        return cls("\n".join([f"The configuration has {count}:", *(f"  - {problem}" for problem in problems)]))
+
+
+class DataError(RecseqError):
+    """The data cannot be used; the message names file, column, row and an example value where there is one."""

@@ -1,0 +1,252 @@
+"""The sequential recommender: SASRec, BERT4Rec and what comes after are its compositions."""
+
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from recseq.data.batches import TrainLoader, inference_batches
+from recseq.data.interactions import Interactions, ItemFeatures
+from recseq.data.objectives import OBJECTIVES
+from recseq.data.sequences import Histories, SequenceStore
+from recseq.data.vocabulary import Vocabulary
+from recseq.errors import ConfigError, DataError
+from recseq.models.base import MODELS, Groups, Recommender, Request, report_unsupported, table, viewed_candidates
+from recseq.nets.encoder import SequenceEncoder
+from recseq.nets.item_net import ITEM_NET_BLOCKS, ItemNet
+from recseq.nets.layers import LAYERS
+from recseq.nets.positions import POSITIONS, NoPositions
+from recseq.options import DropoutRate, PositiveInt, Range
+from recseq.ranking import top_k
+from recseq.registry import PartOf
+from recseq.training.lightning_module import MODULES, SequentialModule
+from recseq.training.losses import LOSSES
+from recseq.training.optimizer import make_optimizer_factory
+from recseq.training.trainer import FitContext, fit_module, make_trainer
+
+# Tokens of one inference batch; bounds the memory of activations whatever the sequence length.
+INFERENCE_BATCH_TOKENS = 2**15
+
+
+@MODELS.register("sequential")
+class SequentialRecommender(Recommender):
+    """A transformer over packed sequences, composed of parts.
+
+    Args:
+        session_max_len: Longest input, L.
+        n_factors: Width of vectors, D.
+        n_blocks: Transformer blocks.
+        n_heads: Attention heads; divides `n_factors`.
+        dropout_rate: Dropout of embedded tokens, attention and feed-forward.
+        batch_size: Users a training batch, B.
+        train_min_user_interactions: Users with fewer rows are not trained on.
+        use_pos_emb: Write positions into tokens.
+        use_key_padding_mask: False: users with fewer than L tokens see the virtual padding key, as RecTools' SASRec does.
+        causal: A token sees itself and earlier tokens only.
+        whole_catalogue: The vocabulary is the whole fold train instead of what filter and truncation leave of it.
+        objective: Makes inputs and targets.
+        positions: Positional encoding.
+        layers: Transformer blocks.
+        module: Lightning module.
+        groups: The config groups beside `model`.
+    """
+
+    uses = ("loss", "item_net", "optimizer", "trainer")
+
+    def __init__(
+        self,
+        *,
+        session_max_len: PositiveInt,
+        n_factors: PositiveInt,
+        n_blocks: PositiveInt,
+        n_heads: PositiveInt,
+        dropout_rate: DropoutRate,
+        batch_size: PositiveInt,
+        train_min_user_interactions: Annotated[int, Range(at_least=2)],
+        use_pos_emb: bool,
+        use_key_padding_mask: bool,
+        causal: bool,
+        whole_catalogue: bool,
+        objective: Annotated[Mapping[str, Any], PartOf(OBJECTIVES)],
+        positions: Annotated[Mapping[str, Any], PartOf(POSITIONS)],
+        layers: Annotated[Mapping[str, Any], PartOf(LAYERS)],
+        module: Annotated[Mapping[str, Any], PartOf(MODULES)],
+        groups: Groups,
+    ) -> None:
+        self.session_max_len = session_max_len
+        self.batch_size = batch_size
+        self.train_min_user_interactions = train_min_user_interactions
+        self.whole_catalogue = whole_catalogue
+        self.objective = OBJECTIVES.build(objective)
+        self.groups = groups
+        self._sizes = {
+            "n_factors": n_factors,
+            "n_blocks": n_blocks,
+            "n_heads": n_heads,
+            "dropout_rate": dropout_rate,
+            "session_max_len": session_max_len,
+        }
+        self._pad_key_len = None if use_key_padding_mask else session_max_len
+        self._causal = causal
+        self._use_pos_emb = use_pos_emb
+        self._nodes = {"positions": positions, "layers": layers, "module": module}
+        self._facts: dict[str, float] = {}
+        self.vocabulary: Vocabulary
+        self.module: SequentialModule
+
+    @classmethod
+    def conflicts(cls, options: Mapping[str, Any], where: str) -> list[str]:
+        """Options that fit their types but not each other."""
+        found = []
+        if options["n_factors"] % options["n_heads"]:
+            found.append(f"{where}.n_heads is {options['n_heads']}, must divide {where}.n_factors, which is {options['n_factors']}")
+        objective = options["objective"]["type"]
+        if OBJECTIVES.find(objective, where).needs_causal and not options["causal"]:
+            found.append(
+                f"{where}.causal is false, but under the objective {objective!r} a bidirectional encoder would see its own targets; "
+                f"use {where}.causal=true or another {where}/objective"
+            )
+        layers = options["layers"]["type"]
+        if not options["use_key_padding_mask"] and not LAYERS.find(layers, where).pad_key_allowed:
+            found.append(
+                f"{where}.use_key_padding_mask is false, which only {where}/layers=sasrec offers: in {layers!r} layers unmasked padding "
+                f"would be live tokens; use {where}.use_key_padding_mask=true"
+            )
+        return found
+
+    @property
+    def encoder(self) -> SequenceEncoder:
+        """The fitted encoder."""
+        return self.module.encoder
+
+    def build_module(self, vocabulary: Vocabulary, item_features: ItemFeatures | None) -> SequentialModule:
+        """Nets, loss and Lightning module for a vocabulary, freshly initialised.
+
+        Raises:
+            ConfigError: An item-net block that the data has no features for.
+        """
+        n_rows = 1 + vocabulary.n_items + int(self.objective.needs_mask)
+        blocks = {}
+        for name, node in self.groups.item_net_blocks.items():
+            if ITEM_NET_BLOCKS.find(name, "item_net").needs_features and item_features is None:
+                if self.groups.item_net_auto:
+                    continue
+                raise ConfigError(f"item_net asks for {name!r}, but the data has no item features; use item_net=[ids] or item_net=auto")
+            blocks[name] = ITEM_NET_BLOCKS.build(
+                {"type": name, **node}, n_rows=n_rows, vocabulary=vocabulary, item_features=item_features, **self._sizes
+            )
+        encoder = SequenceEncoder(
+            item_net=ItemNet(blocks),
+            positions=POSITIONS.build(self._nodes["positions"], **self._sizes) if self._use_pos_emb else NoPositions(),
+            layers=LAYERS.build(self._nodes["layers"], **self._sizes),
+            dropout_rate=self._sizes["dropout_rate"],
+            causal=self._causal,
+            pad_key_len=self._pad_key_len,
+        )
+        encoder.initialise()
+        loss = LOSSES.build(self.groups.loss, n_items=vocabulary.n_items)
+        optimizer = make_optimizer_factory(self.groups.optimizer)
+        return MODULES.build(self._nodes["module"], encoder=encoder, loss=loss, optimizer=optimizer)
+
+    def fit(self, train: Interactions, item_features: ItemFeatures | None, context: FitContext) -> None:
+        """Build sequences, vocabulary and nets, and train.
+
+        Raises:
+            DataError: No user has enough interactions.
+        """
+        histories = Histories.from_frame(train.frame)
+        kept = histories.keep(self.train_min_user_interactions, self.objective.stored_rows(self.session_max_len))
+        if len(kept.lengths) == 0:
+            minimum = self.train_min_user_interactions
+            raise DataError(f"no user of the train part has model.train_min_user_interactions={minimum} interactions")
+        self.vocabulary = Vocabulary.from_items((histories if self.whole_catalogue else kept).rows["item_id"])
+        store = SequenceStore.from_histories(kept, self.vocabulary)
+        self.module = self.build_module(self.vocabulary, item_features)
+        trainer = make_trainer(self.groups.trainer, context)
+        batches = TrainLoader(store.to(trainer.strategy.root_device), self.objective, self.batch_size, context.seed)
+        started = time.perf_counter()
+        fit_module(trainer, self.module, batches)
+        seconds = time.perf_counter() - started
+        self._facts = {
+            "n_parameters": sum(parameter.numel() for parameter in self.module.parameters()),
+            **{f"n_parameters_{name}": sum(p.numel() for p in part.parameters()) for name, part in self.encoder.named_children()},
+            "n_vocabulary": self.vocabulary.n_items,
+            "n_train_sequences": store.n_users,
+            "tokens_per_epoch": batches.n_tokens,
+            "train_tokens_per_second": batches.n_tokens * trainer.current_epoch / seconds,
+            "share_users_trained": store.n_users / len(histories.lengths),
+            "share_items_trained": kept.rows["item_id"].n_unique() / train.frame["item_id"].n_unique(),
+        }
+
+    def facts(self) -> dict[str, float]:
+        """Parameters per part, vocabulary, tokens, shares of users and items trained on."""
+        return self._facts
+
+    def recommend(self, request: Request) -> pl.DataFrame:
+        """See `Recommender.recommend`; users with at least one item of the vocabulary in their history can be served."""
+        store = SequenceStore.from_histories(request.histories(), self.vocabulary)
+        n_unsupported = request.user_ids.n_unique() - store.n_users
+        report_unsupported(n_unsupported, request, "no item of the model's vocabulary in their history")
+        candidates = request.candidates(self.vocabulary)
+        device = self.module.device
+        viewed = None
+        if request.filter_viewed:
+            viewed = viewed_candidates(store.items.numpy(), store.lengths, candidates, self.vocabulary.n_items, device)
+        with torch.inference_mode():
+            self.module.eval()
+            item_matrix = self.encoder.item_net()
+            users = self.user_vectors(store, item_matrix)
+            places, scores = top_k(users, item_matrix[torch.from_numpy(candidates).to(device)], request.k, viewed)
+        found = scores > -torch.inf
+        item_ids = self.vocabulary.decode(pl.Series(candidates[places[found].numpy()]))
+        return table(store.user_ids, item_ids, scores[found].numpy(), found.sum(1).numpy())
+
+    def user_vectors(self, store: SequenceStore, item_matrix: torch.Tensor) -> torch.Tensor:
+        """Hidden state after each user's newest item, (U, D), in the store's order.
+
+        Args:
+            store: Encoded histories, on any device.
+            item_matrix: (R, D).
+        """
+        rows = self.objective.inference_rows(self.session_max_len)
+        recent = store.tail(rows).to(item_matrix.device)
+        users = item_matrix.new_empty((store.n_users, item_matrix.shape[1]))
+        for index, batch in inference_batches(recent, self.objective, INFERENCE_BATCH_TOKENS // rows):
+            users[torch.from_numpy(index).to(users.device)] = batch.last_rows(self.encoder(batch, item_matrix)).to(users.dtype)
+        return users
+
+    def similar(self, item_ids: pl.Series, k: int, filter_itself: bool = True) -> pl.DataFrame:
+        """Nearest items by the cosine of item vectors.
+
+        Args:
+            item_ids: Distinct items to find neighbours of.
+            k: Neighbours an item.
+            filter_itself: Leave the item itself out.
+
+        Returns:
+            Columns `item_id`, `similar_item_id`, `score`, `rank`.
+
+        Raises:
+            DataError: An item that is not in the vocabulary.
+        """
+        items = self.vocabulary.encode(item_ids)
+        if items.null_count():
+            unknown = item_ids.filter(items.is_null())
+            raise DataError(f"{unknown.len()} of {item_ids.len()} items are not in the model's vocabulary, for example {unknown[0]!r}")
+        rows = items.to_numpy().astype(np.int64)
+        with torch.inference_mode():
+            self.module.eval()
+            vectors = torch.nn.functional.normalize(self.encoder.item_net()[1 : self.vocabulary.n_items + 1], dim=1)
+            viewed = None
+            if filter_itself:
+                catalogue = np.arange(1, self.vocabulary.n_items + 1)
+                viewed = viewed_candidates(rows, np.ones(len(rows), dtype=np.int64), catalogue, self.vocabulary.n_items, vectors.device)
+            places, scores = top_k(vectors[torch.from_numpy(rows - 1).to(vectors.device)], vectors, k, viewed)
+        found = scores > -torch.inf
+        similar_ids = self.vocabulary.decode(pl.Series(places[found].numpy() + 1))
+        return table(item_ids, similar_ids, scores[found].numpy(), found.sum(1).numpy()).rename(
+            {"user_id": "item_id", "item_id": "similar_item_id"}
+        )

@@ -1,0 +1,5 @@
+"""Torch modules; they know nothing of configs, files or users.
+
+Shapes: B users, T tokens of a packed batch, D `n_factors`, R rows of the item matrix (padding, items, special tokens),
+C category columns.
+"""

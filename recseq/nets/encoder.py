@@ -1,0 +1,62 @@
+"""The encoder: item matrix, positions, layers, composed from parts passed in built."""
+
+import torch
+from torch import nn
+
+from recseq.data.packing import PackedBatch
+from recseq.nets.attention import AttentionPlan
+from recseq.nets.item_net import ItemNet
+from recseq.nets.layers import TransformerLayers
+from recseq.nets.positions import PositionalEncoding
+
+
+class SequenceEncoder(nn.Module):
+    """From packed items to hidden states.
+
+    Args:
+        item_net: Makes the item matrix.
+        positions: Writes places into tokens.
+        layers: Transformer blocks.
+        dropout_rate: Dropout of embedded tokens.
+        causal: A token sees itself and earlier tokens only.
+        pad_key_len: L, when users with fewer than L tokens see the virtual padding key (`use_key_padding_mask: false`); None: no such key.
+    """
+
+    def __init__(
+        self,
+        *,
+        item_net: ItemNet,
+        positions: PositionalEncoding,
+        layers: TransformerLayers,
+        dropout_rate: float,
+        causal: bool,
+        pad_key_len: int | None,
+    ) -> None:
+        super().__init__()
+        self.item_net = item_net
+        self.positions = positions
+        self.layers = layers
+        self.dropout = nn.Dropout(dropout_rate)
+        self.causal = causal
+        self.pad_key_len = pad_key_len
+
+    def initialise(self) -> None:
+        """Xavier normal for every parameter with more than one dimension; biases and norms as PyTorch makes them."""
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_normal_(parameter)
+
+    def forward(self, batch: PackedBatch, item_matrix: torch.Tensor) -> torch.Tensor:
+        """Encode a batch.
+
+        Args:
+            batch: Packed batch.
+            item_matrix: E from `item_net()`, (R, D), made once a step and used for the scores as well.
+
+        Returns:
+            Hidden states, (T, D).
+        """
+        x = nn.functional.embedding(batch.items, item_matrix)  # (T, D)
+        x = self.dropout(self.positions(x, batch))
+        plan = AttentionPlan.of_batch(batch, self.causal, self.pad_key_len, x.dtype)
+        return self.layers(x, batch, plan)

@@ -1,0 +1,111 @@
+"""Folds, and the filters that every splitter applies to a fold's test part."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from recseq.data.interactions import Interactions
+from recseq.errors import DataError
+from recseq.registry import Registry
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One train/test pair.
+
+    Args:
+        index: Number of the fold, from old to new, from 0.
+        train: Everything that may be learnt from; never filtered.
+        test: Rows to be predicted, after the filters.
+        test_start: Begin of the test range, inclusive.
+        test_end: End of the test range, exclusive.
+        dropped: Test rows that each filter dropped, in the order of application.
+    """
+
+    index: int
+    train: Interactions
+    test: Interactions
+    test_start: datetime
+    test_end: datetime
+    dropped: dict[str, int]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows, users and items of both parts."""
+        found = {}
+        for name, part in (("train", self.train.frame), ("test", self.test.frame)):
+            found |= {
+                f"{name}_rows": part.height,
+                f"{name}_users": part["user_id"].n_unique(),
+                f"{name}_items": part["item_id"].n_unique(),
+            }
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestFilters:
+    """Which rows leave the test part; all against the unfiltered train part, in this order.
+
+    Args:
+        cold_users: Users without a row in train.
+        cold_items: Items without a row in train.
+        already_seen: Pairs that are in train.
+    """
+
+    cold_users: bool
+    cold_items: bool
+    already_seen: bool
+
+    def apply(self, train: pl.DataFrame, test: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+        """The test rows that stay, in their order, and the dropped rows of each filter that is on."""
+        steps = (
+            ("cold_users", self.cold_users, ["user_id"], "semi"),
+            ("cold_items", self.cold_items, ["item_id"], "semi"),
+            ("already_seen", self.already_seen, ["user_id", "item_id"], "anti"),
+        )
+        dropped = {}
+        for name, on, keys, how in steps:
+            if on:
+                before = test.height
+                test = test.join(train.select(keys), on=keys, how=how, maintain_order="left")  # type: ignore[arg-type]
+                dropped[name] = before - test.height
+        return test, dropped
+
+
+class Splitter(ABC):
+    """Base of splitters.
+
+    Args:
+        filters: Filters of the test part.
+    """
+
+    def __init__(self, filters: TestFilters) -> None:
+        self.filters = filters
+
+    @abstractmethod
+    def ranges(self, interactions: Interactions) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, datetime, datetime]]:
+        """Train rows, unfiltered test rows, start and end of the test range, fold by fold from old to new."""
+
+    def split(self, interactions: Interactions) -> Iterator[Fold]:
+        """Yield the folds.
+
+        Raises:
+            DataError: A fold without train rows, or without test rows after the filters; never a table of NaN.
+        """
+        times = interactions.frame["datetime"]
+        span = f"the data spans {times.min()} to {times.max()}"
+        for index, (train, test, start, end) in enumerate(self.ranges(interactions)):
+            where = f"fold {index}, test range [{start}, {end})"
+            if train.is_empty():
+                raise DataError(f"{where} has no train rows before it; {span}: use fewer splitter.n_splits or a smaller splitter.test_size")
+            kept, dropped = self.filters.apply(train, test)
+            if kept.is_empty():
+                lost = ", ".join(f"{name} {count}" for name, count in dropped.items())
+                raise DataError(f"{where} has no test rows: {test.height} in the range, dropped by filters: {lost or 'none'}; {span}")
+            yield Fold(index, Interactions(train), Interactions(kept), start, end, dropped)
+
+
+SPLITTERS: Registry[Splitter] = Registry("splitter")

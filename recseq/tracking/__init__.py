@@ -1,0 +1,6 @@
+"""Trackers; importing this package registers them."""
+
+from recseq.tracking import mlflow
+from recseq.tracking.base import TRACKERS, NoTracker, Tracker
+
+__all__ = ["TRACKERS", "NoTracker", "Tracker", "mlflow"]

@@ -1,0 +1,93 @@
+"""MLflow as tracker, through its client alone: no global state, no environment variables."""
+
+import shlex
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from recseq.errors import ConfigError
+from recseq.tracking.base import TRACKERS, Status, Tracker
+
+MAX_PARAM_LENGTH = 6000
+MAX_BATCH = 100
+
+
+@TRACKERS.register("mlflow")
+class MlflowTracker(Tracker):
+    """Logs to an MLflow store.
+
+    `@` is illegal in metric names there: `HitRate@10` is logged as `HitRate_10`.
+
+    Args:
+        uri: Tracking URI. The folder of a SQLite store is made when missing.
+        artifacts: Folder or URI of the artifacts of an experiment that is made new; None leaves the place to the server.
+        experiment: Name of the experiment.
+
+    Raises:
+        ConfigError: The store cannot be opened.
+    """
+
+    def __init__(self, *, uri: str, artifacts: str | None, experiment: str) -> None:
+        self.uri = uri
+        if uri.startswith("sqlite:///"):
+            Path(uri.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.client = MlflowClient(tracking_uri=uri)
+            self.experiment_id = self._experiment(experiment, artifacts)
+        except (MlflowException, OSError) as error:
+            raise ConfigError(f"tracking.uri is {uri!r}, which cannot be opened: {str(error).splitlines()[0]}") from None
+
+    def _experiment(self, name: str, artifacts: str | None) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            if found.lifecycle_stage == "deleted":
+                raise ConfigError(f"tracking.experiment is {name!r}, which is deleted in {self.uri}; restore it or choose another name")
+            return str(found.experiment_id)
+        location = None
+        if artifacts is not None:
+            location = artifacts if "://" in artifacts else Path(artifacts).absolute().as_uri()
+        try:
+            return self.client.create_experiment(name, artifact_location=location)
+        except MlflowException:  # another process was faster
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+    def start(self, name: str, level: str, params: Mapping[str, Any], tags: Mapping[str, str], parent: str | None = None) -> str:
+        """See `Tracker.start`."""
+        all_tags = {"recseq.level": level, **tags}
+        if parent is not None:
+            all_tags[MLFLOW_PARENT_RUN_ID] = parent
+        run = self.client.create_run(self.experiment_id, run_name=name, tags=all_tags)
+        entries = [Param(key, str(params[key])[:MAX_PARAM_LENGTH]) for key in sorted(params)]
+        for first in range(0, len(entries), MAX_BATCH):
+            self.client.log_batch(run.info.run_id, params=entries[first : first + MAX_BATCH])
+        return str(run.info.run_id)
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+        """One request for all of them."""
+        now = int(time.time() * 1000)
+        entries = [Metric(name.replace("@", "_"), float(value), now, step) for name, value in metrics.items()]
+        if entries:
+            self.client.log_batch(run_id, metrics=entries)
+
+    def log_artifact(self, run_id: str, file: Path) -> None:
+        """Upload a file."""
+        self.client.log_artifact(run_id, str(file))
+
+    def end(self, run_id: str, status: Status = "FINISHED") -> None:
+        """Close a run."""
+        self.client.set_terminated(run_id, status)
+
+    def hint(self) -> str | None:
+        """The command that opens the UI on loopback."""
+        if self.uri.startswith(("http://", "https://")):
+            return f"open {self.uri}"
+        return f"mlflow ui --host 127.0.0.1 --backend-store-uri {shlex.quote(self.uri)}"

@@ -1,0 +1,1 @@
+"""Losses, the Lightning module and the trainer."""

@@ -1,0 +1,38 @@
+"""The optimizer, from a `_target_` node of the config."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import get_class
+
+from recseq.errors import ConfigError
+from recseq.registry import check_options
+from recseq.training.lightning_module import OptimizerFactory
+
+
+def check_optimizer(node: Any, where: str) -> list[str]:
+    """Problems of an optimizer node, each with its config path."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        return [f"{where} must be a mapping with the key '_target_', for example torch.optim.Adam"]
+    try:
+        target = get_class(str(node["_target_"]))
+    except (InstantiationException, ValueError, ImportError) as error:
+        return [f"{where}._target_ is {node['_target_']!r}, which cannot be imported: {error}".splitlines()[0]]
+    if not issubclass(target, torch.optim.Optimizer):
+        return [f"{where}._target_ is {node['_target_']!r}, which is no torch optimizer"]
+    return check_options(target, {key: value for key, value in node.items() if key != "_target_"}, where, ("params",))
+
+
+def make_optimizer_factory(node: Mapping[str, Any]) -> OptimizerFactory:
+    """The function that makes the optimizer of given parameters."""
+    options = {key: tuple(value) if isinstance(value, list) else value for key, value in node.items() if key != "_target_"}
+
+    def make(parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        try:
+            return get_class(str(node["_target_"]))(parameters, **options)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"optimizer: {node['_target_']} refuses its options {options}: {error}") from None
+
+    return make

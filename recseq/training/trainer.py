@@ -1,0 +1,151 @@
+"""The Lightning trainer as recseq sets it up."""
+
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+
+from recseq.data.batches import TrainLoader
+from recseq.errors import ConfigError
+from recseq.options import NonNegativeFloat, PositiveInt
+from recseq.training.lightning_module import SequentialModule
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+EpochLog = Callable[[dict[str, float], int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerOptions:
+    """The `trainer` group.
+
+    Args:
+        accelerator: Device kind; auto takes CUDA when there is one.
+        devices: Number of devices.
+        max_epochs: Epochs to train.
+        precision: Number format of the computation.
+        deterministic: Only deterministic algorithms; an error where an operation has none.
+        gradient_clip_val: Largest gradient norm; None does not clip.
+        limit_train_batches: Stop each epoch after so many batches; None takes all.
+        enable_progress_bar: Show Lightning's bar.
+        checkpoint: Save the last state of training into the fold's folder.
+    """
+
+    accelerator: Literal["auto", "cpu", "gpu"]
+    devices: PositiveInt
+    max_epochs: PositiveInt
+    precision: Precision
+    deterministic: bool
+    gradient_clip_val: NonNegativeFloat | None
+    limit_train_batches: PositiveInt | None
+    enable_progress_bar: bool
+    checkpoint: bool
+
+
+@dataclass
+class FitContext:
+    """Where and how a fit runs; what the flow knows and a model does not.
+
+    Args:
+        folder: For checkpoints; None keeps nothing.
+        seed: Of weights, dropout, order and draws.
+        log_epoch: Receives metrics and the number of the epoch.
+        label: For the progress bar.
+    """
+
+    folder: Path | None
+    seed: int
+    log_epoch: EpochLog = field(default=lambda metrics, epoch: None)
+    label: str = "fit"
+
+
+def make_trainer(options: TrainerOptions, context: FitContext) -> pl.Trainer:
+    """A trainer for one fit.
+
+    Raises:
+        ConfigError: The device asked for is not there.
+    """
+    if options.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("trainer.accelerator is 'gpu', but this machine has no CUDA device; use trainer=cpu or trainer=auto")
+    callbacks: list[pl.Callback] = [_EpochEnd(context)]
+    if options.enable_progress_bar:
+        callbacks.append(_ProgressBar(context.label))
+    save = options.checkpoint and context.folder is not None
+    if save:
+        callbacks.append(ModelCheckpoint(context.folder, filename="last", save_top_k=1, enable_version_counter=False))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="GPU available but not used")
+        return pl.Trainer(
+            accelerator="cuda" if options.accelerator == "gpu" else options.accelerator,
+            devices=options.devices,
+            max_epochs=options.max_epochs,
+            precision=options.precision,
+            deterministic=options.deterministic,
+            gradient_clip_val=options.gradient_clip_val,
+            limit_train_batches=options.limit_train_batches if options.limit_train_batches is not None else 1.0,
+            enable_progress_bar=options.enable_progress_bar,
+            enable_model_summary=False,
+            enable_checkpointing=save,
+            logger=False,
+            callbacks=callbacks,
+            use_distributed_sampler=False,
+        )
+
+
+def fit_module(trainer: pl.Trainer, module: SequentialModule, batches: TrainLoader) -> None:
+    """Train; Lightning's notes about what does not concern a packed loader are kept out of the log."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*Trying to infer the `batch_size`.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+        trainer.fit(module, batches)
+
+
+class _EpochEnd(pl.Callback):
+    """Sets the loader's epoch and hands the epoch's metrics on."""
+
+    def __init__(self, context: FitContext) -> None:
+        self.context = context
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        loader: Any = trainer.train_dataloader
+        loader.set_epoch(trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if "train_loss" in metrics:
+            logging.getLogger(__name__).info(
+                "%s: epoch %d of %s, train_loss %.4f",
+                self.context.label,
+                trainer.current_epoch + 1,
+                trainer.max_epochs,
+                metrics["train_loss"],
+            )
+        self.context.log_epoch(metrics, trainer.current_epoch)
+
+
+class _ProgressBar(TQDMProgressBar):
+    """One bar an epoch, named after the fit."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(refresh_rate=10)
+        self.label = label
+
+    def init_train_tqdm(self) -> Any:
+        bar = super().init_train_tqdm()
+        bar.set_description(self.label)
+        return bar
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description(f"{self.label}, epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return dict(metrics)
