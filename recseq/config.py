@@ -107,10 +107,14 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise ConfigError(f"the configuration cannot be resolved: {error}") from None
     assert isinstance(config, dict)
+    return check({str(key): value for key, value in config.items()})
+
+
+def check(config: dict[str, Any]) -> dict[str, Any]:
+    """Check a plain config and import its plugins; see `check_config`."""
     plugins = config.get("plugins")
     if isinstance(plugins, list):
         import_plugins([str(module) for module in plugins])
-    config = {str(key): value for key, value in config.items()}
     problems = check_options(Shell, config, "config")
     problems = [problem.removeprefix("config.") for problem in problems]
     if not problems or set(config) >= {"model", "item_net", "optimizer", "trainer", "metrics", "paths"}:

@@ -4,6 +4,7 @@ Everything downstream of a source sees only these tables; ids stay as the outsid
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -119,7 +120,7 @@ def fingerprint(frame: pl.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def check_columns(frame: pl.DataFrame, wanted: dict[str, tuple[pl.DataType | type[pl.DataType], ...]], what: str) -> None:
+def check_columns(frame: pl.DataFrame, wanted: Mapping[str, tuple[pl.DataType | type[pl.DataType], ...]], what: str) -> None:
     """Refuse a table that is not in canonical form.
 
     Raises:

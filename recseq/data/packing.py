@@ -5,15 +5,45 @@ Shapes: B users, T tokens, T' tokens with a target, D features; m is the longest
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-# Where attention cuts a batch into chunks: a chunk spans lengths from its longest down to a third of it, and what is left is
+# Where attention cuts a batch into chunks: a chunk spans lengths from its longest down to half of it, and what is left is
 # taken whole once it has few padded cells. Ratio and floor were measured on 2 CPU cores (scripts/benchmarks/step.py).
-CHUNK_LENGTH_RATIO = 3
+CHUNK_LENGTH_RATIO = 2
 CHUNK_MIN_CELLS = 512
+
+
+class _Spread(torch.autograd.Function):
+    """Rows to given distinct places among zeros. Places are distinct, so its gradient is a plain selection; autograd's own is a scatter-add."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: torch.Tensor, places: torch.Tensor, n_places: int) -> torch.Tensor:
+        ctx.save_for_backward(places)
+        return rows.new_zeros((n_places, *rows.shape[1:])).index_copy_(0, places, rows)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (places,) = ctx.saved_tensors
+        return gradient.index_select(0, places), None, None
+
+
+class _Collect(torch.autograd.Function):
+    """Rows from given distinct places; the inverse of `_Spread`."""
+
+    @staticmethod
+    def forward(ctx: Any, cells: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(places)
+        ctx.shape = cells.shape
+        return cells.index_select(0, places)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (places,) = ctx.saved_tensors
+        return gradient.new_zeros(ctx.shape).index_copy_(0, places, gradient), None
 
 
 @dataclass(frozen=True)
@@ -42,15 +72,14 @@ class Chunk:
     def pad(self, packed: torch.Tensor) -> torch.Tensor:
         """From (T, ...) tokens of the batch to the chunk's (B_chunk, m, ...), zeros behind each user's last token."""
         part = packed[self.tokens]
-        if self.cells is None:
-            return part.unflatten(0, (self.n_users, self.longest))
-        cells = part.new_zeros((self.n_users * self.longest, *part.shape[1:]))
-        return cells.index_copy(0, self.cells, part).unflatten(0, (self.n_users, self.longest))
+        if self.cells is not None:
+            part = _Spread.apply(part, self.cells, self.n_users * self.longest)
+        return part.unflatten(0, (self.n_users, self.longest))
 
     def pack(self, padded: torch.Tensor) -> torch.Tensor:
         """From (B_chunk, m, ...) to the chunk's own tokens (T_chunk, ...)."""
         flat = padded.flatten(0, 1)
-        return flat if self.cells is None else flat.index_select(0, self.cells)
+        return flat if self.cells is None else _Collect.apply(flat, self.cells)
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class Evaluation:
 
     def sum_per_user(self, values: Floats | NDArray[np.bool_]) -> Floats:
         """Sums over each user's recommendations of (N,) values, (U_all,)."""
-        return np.bincount(self.user, weights=values, minlength=len(self.user_ids))
+        return np.bincount(self.user, weights=values, minlength=len(self.user_ids)).astype(np.float64, copy=False)
 
     @cached_property
     def test_users(self) -> NDArray[np.bool_]:

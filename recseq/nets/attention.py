@@ -102,7 +102,7 @@ class PackedAttention(nn.Module):
         if pad_key:
             kv = torch.cat([kv, self.in_bias[width:].to(kv.dtype).expand(n_users, 1, -1)], 1)  # (B, m + 1, 2D)
         k, v = kv.chunk(2, -1)
-        heads = [part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (q, k, v)]  # (B, heads, keys, D / heads)
+        q, k, v = (part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (q, k, v))  # (B, heads, m or m + 1, D / heads)
         mask = None if bias is None else bias.to(q.dtype)
-        mixed = F.scaled_dot_product_attention(*heads, attn_mask=mask, dropout_p=self.dropout_rate if self.training else 0.0)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout_rate if self.training else 0.0)
         return mixed.transpose(1, 2).reshape(n_users, m, width)

@@ -25,7 +25,8 @@ def print_fold(fold: Fold) -> None:
     console().print(
         f"Fold {fold.index}: test {fold.test_start} to {fold.test_end}; "
         f"train {counts['train_rows']:,} rows, {counts['train_users']:,} users, {counts['train_items']:,} items; "
-        f"test {counts['test_rows']:,} rows, {counts['test_users']:,} users, {counts['test_items']:,} items; dropped rows: {dropped or 'none'}",
+        f"test {counts['test_rows']:,} rows, {counts['test_users']:,} users, {counts['test_items']:,} items; "
+        f"dropped rows: {dropped or 'none'}",
         highlight=False,
         soft_wrap=True,
     )

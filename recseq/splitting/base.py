@@ -35,7 +35,7 @@ class Fold:
     @property
     def counts(self) -> dict[str, int]:
         """Rows, users and items of both parts."""
-        found = {}
+        found: dict[str, int] = {}
         for name, part in (("train", self.train.frame), ("test", self.test.frame)):
             found |= {
                 f"{name}_rows": part.height,
@@ -95,8 +95,8 @@ class Splitter(ABC):
         Raises:
             DataError: A fold without train rows, or without test rows after the filters; never a table of NaN.
         """
-        times = interactions.frame["datetime"]
-        span = f"the data spans {times.min()} to {times.max()}"
+        first, last = interactions.frame.select(first=pl.col("datetime").min(), last=pl.col("datetime").max()).row(0)
+        span = f"the data spans {first} to {last}"
         for index, (train, test, start, end) in enumerate(self.ranges(interactions)):
             where = f"fold {index}, test range [{start}, {end})"
             if train.is_empty():

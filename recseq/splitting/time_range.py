@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import polars as pl
 
@@ -61,6 +62,6 @@ class TimeRange(Splitter):
         last = frame["datetime"].max()
         assert isinstance(last, datetime)
         borders = self.borders(last)
-        for start, end in zip(borders[:-1], borders[1:], strict=True):
+        for start, end in pairwise(borders):
             time = pl.col("datetime")
             yield frame.filter(time < start), frame.filter(time.is_between(start, end, closed="left")), start, end

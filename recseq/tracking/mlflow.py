@@ -1,6 +1,8 @@
 """MLflow as tracker, through its client alone: no global state, no environment variables."""
 
+import logging
 import shlex
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +15,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from recseq.errors import ConfigError
 from recseq.tracking.base import TRACKERS, Status, Tracker
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it makes in a fresh store
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 MAX_PARAM_LENGTH = 6000
 MAX_BATCH = 100
@@ -90,4 +95,7 @@ class MlflowTracker(Tracker):
         """The command that opens the UI on loopback."""
         if self.uri.startswith(("http://", "https://")):
             return f"open {self.uri}"
-        return f"mlflow ui --host 127.0.0.1 --backend-store-uri {shlex.quote(self.uri)}"
+        program = Path(sys.executable).with_name("mlflow")
+        if program.is_relative_to(Path.cwd()):
+            program = program.relative_to(Path.cwd())
+        return f"{program} ui --host 127.0.0.1 --backend-store-uri {shlex.quote(self.uri)}"

@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from recseq.registry import Registry
+from recseq.training.fused_softmax import fused_softmax_loss
 
 
 class Loss(nn.Module, ABC):
@@ -49,6 +49,5 @@ class SoftmaxLoss(Loss):
 
     def forward(self, hidden: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, item_matrix: torch.Tensor) -> torch.Tensor:
         """See `Loss.forward`."""
-        logits = hidden @ item_matrix[1 : self.n_items + 1].T  # (T', V)
-        losses = F.cross_entropy(logits, targets - 1, reduction="none")  # (T',)
-        return (losses * weights).sum() / len(targets)
+        items = item_matrix[1 : self.n_items + 1]  # (V, D)
+        return fused_softmax_loss(hidden, items, targets - 1, weights) / len(targets)

@@ -1,6 +1,7 @@
 """The Lightning trainer as recseq sets it up."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from recseq.data.batches import TrainLoader
 from recseq.errors import ConfigError
 from recseq.options import NonNegativeFloat, PositiveInt
 from recseq.training.lightning_module import SequentialModule
+
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its notes on devices and products are not about this run
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 EpochLog = Callable[[dict[str, float], int], None]
@@ -101,7 +104,7 @@ def fit_module(trainer: pl.Trainer, module: SequentialModule, batches: TrainLoad
     """Train; Lightning's notes about what does not concern a packed loader are kept out of the log."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*Trying to infer the `batch_size`.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
         trainer.fit(module, batches)
 
@@ -133,7 +136,7 @@ class _ProgressBar(TQDMProgressBar):
     """One bar an epoch, named after the fit."""
 
     def __init__(self, label: str) -> None:
-        super().__init__(refresh_rate=10)
+        super().__init__(refresh_rate=10 if sys.stderr.isatty() else 100)
         self.label = label
 
     def init_train_tqdm(self) -> Any:

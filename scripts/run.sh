@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Install into .venv (when needed) and run recseq. Extra arguments are overrides: scripts/run.sh model=popular
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/environment.sh
+exec .venv/bin/recseq "$@"

@@ -1,0 +1,44 @@
+"""Fixtures that several tests share."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hydra import compose, initialize_config_dir
+
+from recseq.data.interactions import Interactions
+from recseq.files import conf_folder
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def movietweetings() -> Path:
+    """Folder of the real data beside the repository; tests that need it skip where it is not there."""
+    folder = SHARED / "data" / "movietweetings"
+    if not (folder / "ratings.dat").exists():
+        pytest.skip("real data is not there: ../shared/data/movietweetings beside the repository")
+    return folder
+
+
+def composed(*overrides: str) -> Any:
+    """The config that these overrides compose, as Hydra gives it."""
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+def interactions(rows: list[tuple[Any, Any, int]]) -> Interactions:
+    """Interactions from (user, item, day) rows, weight 1."""
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "day"], orient="row")
+    return Interactions(
+        frame.select(
+            "user_id",
+            "item_id",
+            (pl.datetime(2024, 1, 1) + pl.duration(days="day")).cast(pl.Datetime("us")).alias("datetime"),
+            pl.lit(1.0, pl.Float32).alias("weight"),
+        )
+    )
+
+
+TINY_MODEL = ("model.session_max_len=5", "model.n_factors=8", "model.n_blocks=1", "model.n_heads=2", "model.batch_size=4")
