@@ -29,7 +29,11 @@ def task(composed: DictConfig) -> float:
 def main() -> None:
     """Entry point of the console script."""
     refuse_unknown_choices(sys.argv[1:])
-    task()
+    try:
+        task()
+    except BrokenPipeError:  # `recseq --help | head`: the reader has gone
+        sys.stderr.close()
+        sys.exit(141)
 
 
 def refuse_unknown_choices(arguments: list[str]) -> None:

@@ -11,6 +11,7 @@ from recseq.errors import ConfigError
 from recseq.options import did_you_mean, problem
 
 T = TypeVar("T")
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class Registry(Generic[T]):
@@ -114,8 +115,9 @@ class PartOf:
 
 
 def signature_of(part: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Parameters of a constructor or function by name, without `self`."""
-    return dict(inspect.signature(part).parameters)
+    """Named parameters of a constructor or function, without `self`."""
+    parameters = inspect.signature(part).parameters
+    return {name: parameter for name, parameter in parameters.items() if parameter.kind not in VARIADIC}
 
 
 def check_options(part: Callable[..., Any], options: Mapping[str, Any], where: str, provided: tuple[str, ...] = ()) -> list[str]:

@@ -1,0 +1,154 @@
+"""The program as it is typed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+from conftest import TINY_MODEL
+
+SMALL = (
+    "dataset.n_users=300",
+    "dataset.n_items=60",
+    "dataset.n_interactions=2000",
+    "dataset.n_directors=10",
+    "dataset.n_genres=5",
+    *TINY_MODEL,
+    "model.batch_size=64",
+    "trainer=cpu",
+    "trainer.max_epochs=1",
+)
+
+
+def recseq(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("recseq")
+    return subprocess.run([str(program), *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+
+def run_folder(folder: Path) -> Path:
+    (found,) = (folder / "outputs" / "runs").glob("*/*")
+    return found
+
+
+def test_the_program_starts_without_torch() -> None:
+    code = "import sys, recseq.cli; print([m for m in ('torch', 'pytorch_lightning', 'mlflow', 'polars') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_help_shows_examples_and_groups(tmp_path: Path) -> None:
+    done = recseq(tmp_path, "--help")
+    assert done.returncode == 0
+    for text in ("== Examples ==", "recseq -m model=sasrec,popular", "dataset: complete_journey, demo, demo_kion, movietweetings, tabular"):
+        assert text in done.stdout
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_completion_knows_groups_and_files(tmp_path: Path) -> None:
+    script = recseq(tmp_path, "-sc", "install=bash")
+    assert script.returncode == 0
+    assert "complete" in script.stdout
+    environment = {"COMP_LINE": "recseq dataset=", "COMP_POINT": "15"}
+    program = Path(sys.executable).with_name("recseq")
+    done = subprocess.run([program, "-sc", "query=bash"], env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert "dataset=movietweetings" in done.stdout.split()
+
+
+def test_a_run_keeps_its_contract(tmp_path: Path) -> None:
+    done = recseq(tmp_path, *SMALL, "splitter.n_splits=2", "splitter.test_size=10D", "seed=7", "metrics.k=[5,10]")
+    assert done.returncode == 0, done.stderr
+    folder = run_folder(tmp_path)
+    assert {path.name for path in folder.iterdir()} == {
+        *("config.yaml", "metrics.csv", "summary.json", "provenance.json", "run.log", "fold_0", "fold_1"),
+    }
+    assert str(folder) in done.stdout.replace("\n", "")
+    assert "ui --host 127.0.0.1 --backend-store-uri sqlite:///outputs/mlflow.db" in done.stdout
+    assert "demo (simulated)" in done.stdout
+
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["seed"] == 7
+    assert config["item_net"]["categories"]["dropout"] == config["model"]["dropout_rate"]
+
+    metrics = pl.read_csv(folder / "metrics.csv")
+    assert metrics.columns[:7] == ["model", "fold", "test_start", "test_end", "seed", "fit_seconds", "recommend_seconds"]
+    assert "HitRate@10" in metrics.columns
+    assert "Intersection@5_popular" in metrics.columns
+    assert metrics.select("model", "fold").rows() == [("popular", 0), ("sasrec", 0), ("popular", 1), ("sasrec", 1)]
+
+    summary = json.loads((folder / "summary.json").read_text())
+    hits = metrics.filter(pl.col("model") == "sasrec")["MAP@10"]
+    assert summary["models"]["sasrec"]["MAP@10"] == pytest.approx({"mean": hits.mean(), "std": hits.std(), "n": 2})
+    assert summary["objective"] == {"MAP@10": pytest.approx(hits.mean())}
+
+    for fold in (0, 1):
+        part = folder / f"fold_{fold}"
+        assert {path.name for path in part.iterdir()} == {
+            *("recommendations.parquet", "test.parquet", "per_user.parquet", "fold.json", "checkpoints"),
+        }
+        found = pl.read_parquet(part / "recommendations.parquet")
+        assert found.columns == ["model", "user_id", "item_id", "score", "rank"]
+        assert set(found["model"]) == {"popular", "sasrec"}
+        test = pl.read_parquet(part / "test.parquet")
+        assert test.columns == ["user_id", "item_id"]
+        assert not test.is_duplicated().any()
+        per_user = pl.read_parquet(part / "per_user.parquet")
+        row = metrics.filter((pl.col("model") == "sasrec") & (pl.col("fold") == fold))
+        assert per_user.filter(pl.col("model") == "sasrec")["MAP@10"].mean() == pytest.approx(row["MAP@10"].item())
+
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert {"packages", "git_commit", "recseq.data_hash", "recseq.split_hash", "recseq.config_hash"} <= set(provenance)
+    assert provenance["recseq.simulated"] == "true"
+
+
+def test_the_same_seed_gives_the_same_numbers_in_a_new_process(tmp_path: Path) -> None:
+    tables = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        done = recseq(tmp_path / name, *SMALL, "tracking=none", "dataset.n_interactions=1500")
+        assert done.returncode == 0, done.stderr
+        folder = run_folder(tmp_path / name)
+        tables.append((pl.read_csv(folder / "metrics.csv").drop("fit_seconds", "recommend_seconds"), folder))
+    assert tables[0][0].equals(tables[1][0])
+    first, second = (pl.read_parquet(folder / "fold_0" / "recommendations.parquet") for _, folder in tables)
+    assert first.equals(second)
+    assert not (tmp_path / "first" / "outputs" / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("item_net=[ids,typo]",), "item_net has no 'typo'; allowed: auto, categories, ids"),
+        (("model=sasrek",), "model has no 'sasrek'; did you mean 'sasrec'?"),
+        (("model.n_blocks=0", "seed=x"), "The configuration has 2 problems:"),
+        (("dataset=movietweetings", "dataset.path=nowhere"), "ratings.dat"),
+        (("dataset=movietweetings",), "dataset.path must be set"),
+        (("reference_models=[popullar]",), "did you mean 'popular'?"),
+        (("model=popular", "model.inverse=true"), "model.name is 'popular', which is also the name of a reference model"),
+        (("splitter.test_size=1000D",), "no train rows"),
+        (("tracking.uri=sqlite:////proc/nowhere/x.db",), "tracking.uri is 'sqlite:////proc/nowhere/x.db', which cannot be opened"),
+    ],
+)
+def test_a_users_mistake_ends_in_one_message_and_exit_code_1(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    done = recseq(tmp_path, "trainer=debug", *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not list(tmp_path.glob("outputs/runs/*/*/summary.json"))
+
+
+def test_popular_is_its_own_reference_and_says_what_it_ignores(tmp_path: Path) -> None:
+    done = recseq(tmp_path, *SMALL[:5], "model=popular", "tracking=none")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("has no use for the groups loss, item_net, optimizer, trainer") == 1
+    table = pl.read_csv(run_folder(tmp_path) / "metrics.csv")
+    assert table["model"].to_list() == ["popular"]
+    assert table["Intersection@10_popular"].to_list() == [1.0]
+
+
+def test_a_sweep_runs_every_job_though_one_fails(tmp_path: Path) -> None:
+    done = recseq(tmp_path, "-m", *SMALL[:5], "trainer=debug", "tracking=none", "model=popular", "splitter.test_size=1000D,7D")
+    assert done.returncode == 1
+    jobs = sorted(tmp_path.glob("outputs/sweeps/*/*/*/summary.json"))
+    assert [path.parent.name for path in jobs] == ["1"]
