@@ -24,10 +24,8 @@ class CompleteJourney:
     (household, product) pair, and all products of a basket share one time. It is a hard case for next-item models and for filters on
     items already seen.
 
-    How real it is: 84.51° published The Complete Journey from baskets of frequent shoppers. The package that carries it here calls it
-    "simulated data based on real grocery shopping patterns", for educational and exploratory use only, not for academic research or
-    commercial decisions. Its README speaks of 801 households; those are the ones with demographics. Timestamps have no zone and are taken
-    as UTC.
+    How real it is: the package that carries it calls it "simulated data based on real grocery shopping patterns", for educational and
+    exploratory use only, not for academic research or commercial decisions. Timestamps have no zone and are taken as UTC.
 
     Args:
         weight: Weight of an interaction: `one`, `quantity` (pieces, but thousands of units for fuel; 0 for some rows) or
