@@ -1,6 +1,6 @@
 """Time recseq's block-wise softmax loss beside matmul and `F.cross_entropy`, forward and backward, in turns.
 
-    .venv/bin/python scripts/benchmarks/softmax.py
+.venv/bin/python scripts/benchmarks/softmax.py
 """
 
 import statistics
@@ -34,9 +34,7 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - started)
         median = {name: statistics.median(values[1:]) for name, values in seconds.items()}
         ratio = median["plain"] / median["blocks"]
-        print(
-            f"{n_targets:8d} {n_items:6d} {width:5d} {median['plain'] * 1000:9.1f} {median['blocks'] * 1000:9.1f} {ratio:6.2f}"
-        )
+        print(f"{n_targets:8d} {n_items:6d} {width:5d} {median['plain'] * 1000:9.1f} {median['blocks'] * 1000:9.1f} {ratio:6.2f}")
 
 
 if __name__ == "__main__":
