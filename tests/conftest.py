@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 
 from recseq.data.interactions import Interactions
+from recseq.data.packing import PackedBatch
 from recseq.files import conf_folder
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -38,6 +41,22 @@ def interactions(rows: list[tuple[Any, Any, int]]) -> Interactions:
             (pl.datetime(2024, 1, 1) + pl.duration(days="day")).cast(pl.Datetime("us")).alias("datetime"),
             pl.lit(1.0, pl.Float32).alias("weight"),
         )
+    )
+
+
+def batch_of(targets: torch.Tensor, weights: torch.Tensor | None = None, lengths: list[int] | None = None) -> PackedBatch:
+    """A batch whose every token has a target, one user unless `lengths` says otherwise."""
+    lengths = lengths or [len(targets)]
+    positions = torch.cat([torch.arange(length - 1, -1, -1) for length in lengths])
+    return PackedBatch(
+        items=targets,
+        offsets=torch.tensor([0, *torch.tensor(lengths).cumsum(0).tolist()]),
+        positions=positions,
+        seconds=torch.zeros(len(targets), dtype=torch.int64),
+        lengths=np.array(lengths),
+        targets=targets,
+        weights=torch.ones(len(targets)) if weights is None else weights,
+        target_rows=None,
     )
 
 

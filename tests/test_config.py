@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import composed
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from recseq.config import MetricOptions, Paths, Shell, check_config
 from recseq.data.objectives import OBJECTIVES
@@ -14,14 +14,16 @@ from recseq.errors import ConfigError
 from recseq.files import conf_folder
 from recseq.metrics import METRICS
 from recseq.models import MODELS
-from recseq.nets.item_net import ITEM_NET_BLOCKS
+from recseq.nets.item_net import COMBINERS, ITEM_NET_BLOCKS
 from recseq.nets.layers import LAYERS
 from recseq.nets.positions import POSITIONS
+from recseq.nets.similarity import SIMILARITIES
 from recseq.registry import Registry, signature_of
 from recseq.splitting import SPLITTERS
 from recseq.tracking import TRACKERS
 from recseq.training.lightning_module import MODULES
 from recseq.training.losses import LOSSES
+from recseq.training.negatives import NEGATIVES
 from recseq.training.trainer import TrainerOptions
 
 GROUPS: dict[str, Registry] = {
@@ -33,8 +35,20 @@ GROUPS: dict[str, Registry] = {
     "model/positions": POSITIONS,
     "model/layers": LAYERS,
     "model/module": MODULES,
+    "model/combiner": COMBINERS,
+    "model/similarity": SIMILARITIES,
+    "loss/negatives": NEGATIVES,
 }
-NEEDED = {"dataset=movietweetings": ["dataset.path=x"], "dataset=tabular": ["dataset.path=x"]}
+# the part of a config that a group's file is found in; a sampler has its place in losses that sample
+HOME = {"loss/negatives": "loss=bce"}
+MASKED = ["model.use_key_padding_mask=true"]
+NEEDED = {
+    "dataset=movietweetings": ["dataset.path=x"],
+    "dataset=tabular": ["dataset.path=x"],
+    "model/layers=pre_ln": MASKED,
+    "model/layers=ligr": MASKED,
+    "item_net=pretrained": ["item_net.pretrained.path=x.parquet"],
+}
 
 
 def files(group: str) -> list[str]:
@@ -43,18 +57,24 @@ def files(group: str) -> list[str]:
 
 def all_choices() -> list[str]:
     groups = [*GROUPS, "item_net", "optimizer", "model", "metrics", "trainer"]
-    return [f"{group}={name}" for group in groups for name in files(group)]
+    return [" ".join([*filter(None, [HOME.get(group)]), f"{group}={name}"]) for group in groups for name in files(group)]
+
+
+def node_of(group: str, name: str) -> DictConfig:
+    """The node that a group's file composes to."""
+    home = [HOME[group]] if group in HOME else []
+    return OmegaConf.select(composed(*home, f"{group}={name}"), group.replace("/", "."))
 
 
 @pytest.mark.parametrize("choice", all_choices())
 def test_every_file_composes_and_passes_the_check(choice: str) -> None:
-    check_config(composed(choice, *NEEDED.get(choice, [])))
+    check_config(composed(*choice.split(), *NEEDED.get(choice, [])))
 
 
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group in GROUPS for name in files(group)])
 def test_yaml_holds_exactly_what_constructors_take(group: str, name: str) -> None:
     """YAML is the only home of defaults: the same keys in both, and no default in the constructor."""
-    node = OmegaConf.to_container(OmegaConf.select(composed(f"{group}={name}"), group.replace("/", ".")), resolve=True)
+    node = OmegaConf.to_container(node_of(group, name), resolve=True)
     assert isinstance(node, dict)
     registry = GROUPS[group]
     parameters = signature_of(registry.find(node.pop("type"), group))
@@ -67,7 +87,7 @@ def test_yaml_holds_exactly_what_constructors_take(group: str, name: str) -> Non
 
 @pytest.mark.parametrize(("group", "registry"), GROUPS.items())
 def test_every_registered_part_has_a_yaml(group: str, registry: Registry) -> None:
-    shipped = {OmegaConf.select(composed(f"{group}={name}"), group.replace("/", ".")).type for name in files(group)}
+    shipped = {node_of(group, name).type for name in files(group)}
     assert shipped == set(registry.names())
 
 
@@ -140,12 +160,12 @@ def test_a_part_from_outside_is_reached_by_dotted_name(tmp_path: Path, monkeypat
         "class Zero(Loss):\n"
         "    def __init__(self, *, scale: float) -> None:\n"
         "        super().__init__()\n"
-        "    def forward(self, hidden, targets, weights, item_matrix):\n"
+        "    def forward(self, hidden, batch, items):\n"
         "        return hidden.sum() * 0\n"
         "LOSSES.register('zero')(Zero)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    check_config(composed("loss.type=my_parts.Zero", "+loss.scale=2"))
-    check_config(composed("plugins=[my_parts]", "loss.type=zero", "+loss.scale=2"))
+    check_config(composed("loss.type=my_parts.Zero", "~loss.logits_t", "+loss.scale=2"))
+    check_config(composed("plugins=[my_parts]", "loss.type=zero", "~loss.logits_t", "+loss.scale=2"))
     with pytest.raises(ConfigError, match=r"loss\.scale is missing"):
         check_config(composed("plugins=[my_parts]", "loss.type=zero"))

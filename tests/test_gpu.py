@@ -13,9 +13,10 @@ from recseq.data.batches import TrainLoader
 from recseq.data.objectives import Shifted
 from recseq.experiment import run
 from recseq.nets.encoder import SequenceEncoder
-from recseq.nets.item_net import IdsBlock, ItemNet
+from recseq.nets.item_net import IdsBlock, ItemNet, SumCombiner
 from recseq.nets.layers import SASRecLayers
 from recseq.nets.positions import LearnablePositions
+from recseq.nets.similarity import Dot
 from recseq.training.lightning_module import SequentialModule
 from recseq.training.losses import SoftmaxLoss
 
@@ -28,14 +29,15 @@ def test_a_training_step_never_waits_for_the_device(pad_key_len: int | None, mon
     store = store_of([32, 3, 2, 5, 2, 9, 4, 7, 12], n_items=13)
     n_items = int(store.items.max())
     encoder = SequenceEncoder(
-        item_net=ItemNet({"ids": IdsBlock(n_rows=n_items + 1, n_factors=16, dropout=0.1)}),
+        item_net=ItemNet({"ids": IdsBlock(n_rows=n_items + 1, n_factors=16, dropout=0.1)}, SumCombiner(n_factors=16)),
         positions=LearnablePositions(session_max_len=31, n_factors=16),
+        similarity=Dot(),
         layers=SASRecLayers(n_blocks=2, n_factors=16, n_heads=2, dropout_rate=0.1),
         dropout_rate=0.1,
         causal=True,
         pad_key_len=pad_key_len,
     )
-    module = SequentialModule(encoder=encoder, loss=SoftmaxLoss(n_items=n_items), optimizer=torch.optim.Adam).to(device)
+    module = SequentialModule(encoder=encoder, loss=SoftmaxLoss(n_items=n_items, logits_t=1.0), optimizer=torch.optim.Adam).to(device)
     monkeypatch.setattr(module, "log", lambda *args, **kwargs: None)
     optimizer = torch.optim.Adam(module.parameters(), fused=True)
     loader = TrainLoader(store.to(device), Shifted(), 4, seed=0)

@@ -5,7 +5,7 @@ Everything downstream of a source sees only these tables; ids stay as the outsid
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import polars as pl
@@ -53,27 +53,40 @@ class ItemFeatures:
     Args:
         categorical: Long table `item_id`, `feature`, `value` (both String), no nulls, every row once. An item may have several
             values of one feature; an item without a row has none.
+        numeric: The same for features that are numbers: `value` is Float64, finite.
     """
 
     categorical: pl.DataFrame
+    numeric: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(schema={"item_id": pl.Int64, "feature": pl.String, "value": pl.Float64})
+    )
 
     def __post_init__(self) -> None:
-        wanted = {"item_id": ID_TYPES, "feature": (pl.String,), "value": (pl.String,)}
-        check_columns(self.categorical, wanted, "item features")
+        for table, kind in ((self.categorical, pl.String), (self.numeric, pl.Float64)):
+            wanted = {"item_id": ID_TYPES, "feature": (pl.String,), "value": (kind,)}
+            check_columns(table, wanted, "item features")
 
     @classmethod
-    def from_long(cls, frame: pl.DataFrame) -> "ItemFeatures":
-        """Drop missing values and repeats of a long table, keeping first appearances in order.
+    def from_long(cls, frame: pl.DataFrame, numeric: pl.DataFrame | None = None) -> "ItemFeatures":
+        """Drop missing values and repeats of long tables, keeping first appearances in order.
 
         A missing value is no category (RecTools makes NaN one of its own).
+
+        Args:
+            frame: Categorical features: `item_id`, `feature`, `value`.
+            numeric: Numeric features, the same columns; None for none.
         """
         long = frame.select("item_id", pl.col("feature").cast(pl.String), pl.col("value").cast(pl.String))
-        return cls(long.drop_nulls().unique(maintain_order=True))
+        categorical = long.drop_nulls().unique(maintain_order=True)
+        if numeric is None:
+            return cls(categorical)
+        numbers = numeric.select("item_id", pl.col("feature").cast(pl.String), pl.col("value").cast(pl.Float64))
+        return cls(categorical, numbers.drop_nulls().filter(pl.col("value").is_finite()).unique(maintain_order=True))
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of all rows in their order."""
-        return fingerprint(self.categorical)
+        return fingerprint(self.categorical) + fingerprint(self.numeric)
 
     @property
     def features(self) -> list[str]:

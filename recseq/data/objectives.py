@@ -4,8 +4,8 @@ An objective turns sequences of the store into packed batches, for training and 
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from recseq.data.packing import PackedBatch
 from recseq.data.sequences import SequenceStore
+from recseq.options import Range
 from recseq.registry import Registry
 
 
@@ -144,3 +145,134 @@ class Shifted(Objective):
             weights=store.weights[following],
             target_rows=None,
         )
+
+
+@OBJECTIVES.register("next_action")
+class NextAction(Objective):
+    """Predict only the last item, from all before it.
+
+    No input is a target, so the encoder may be causal or not.
+
+    References:
+        Pancha et al., PinnerFormer: Sequence Modeling for User Representation at Pinterest, 2022, arXiv:2205.04507 (its "next action
+        prediction" task).
+    """
+
+    def stored_rows(self, session_max_len: int) -> int:
+        """One row more than inputs."""
+        return session_max_len + 1
+
+    def input_lengths(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """All but the last."""
+        return lengths - 1
+
+    def training_batch(self, store: SequenceStore, layout: Layout, i_batch: int) -> PackedBatch:
+        """Each user's newest input token has a target: the item after it."""
+        last = layout.offsets[1:] - 1
+        following = layout.source[last] + 1
+        batch = inputs_only(store, layout)
+        return replace(batch, targets=store.items[following].long(), weights=store.weights[following], target_rows=last)
+
+
+@OBJECTIVES.register("masking")
+class Masking(Objective):
+    """Hide some items and predict them from what stands around them.
+
+    Each token is chosen with `mask_prob`; a chosen one becomes MASK (80 %), a random item (10 %) or stays (10 %), and is a target. As in
+    RecTools a sequence may have no chosen token; *ours*: a batch without one gets one, so that no loss is 0/0. At inference MASK is
+    appended after the last L - 1 items.
+
+    All draws of an epoch are made at once on the device, so that the number of targets of every batch is known on the host with one
+    synchronisation an epoch.
+
+    Args:
+        mask_prob: Probability of a token to be chosen.
+
+    References:
+        Sun et al., BERT4Rec, 2019, arXiv:1904.06690.
+    """
+
+    needs_mask = True
+    BECOMES_MASK = 0.8
+    BECOMES_RANDOM = 0.1
+
+    def __init__(self, *, mask_prob: Annotated[float, Range(above=0, at_most=1)]) -> None:
+        self.mask_prob = mask_prob
+        self._draws: _MaskingDraws
+
+    def stored_rows(self, session_max_len: int) -> int:
+        """As many rows as inputs."""
+        return session_max_len
+
+    def input_lengths(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """All of them."""
+        return lengths
+
+    def start_epoch(self, batch_tokens: NDArray[np.int64], store: SequenceStore, generator: torch.Generator) -> None:
+        """Choose the epoch's targets and what becomes of them."""
+        device = store.items.device
+        ends = np.cumsum(batch_tokens)
+        chosen = torch.rand(int(ends[-1]), generator=generator, device=device) < self.mask_prob
+        running = chosen.cumsum(0)[torch.from_numpy(ends - 1).to(device)].cpu().numpy()  # the epoch's one synchronisation
+        empty = np.flatnonzero(np.diff(running, prepend=0) == 0)
+        if len(empty):
+            share = torch.rand(len(empty), generator=generator, device=device)
+            tokens = torch.from_numpy(batch_tokens[empty]).to(device)
+            first = torch.from_numpy(ends[empty] - batch_tokens[empty]).to(device)
+            chosen[first + (share * tokens).long().clamp_(max=tokens - 1)] = True
+            running = running + np.searchsorted(empty, np.arange(len(ends)), side="right")
+        n_targets = int(running[-1])
+        rows = torch.nonzero_static(chosen, size=n_targets).squeeze(1)  # (targets of the epoch,)
+        fate = torch.rand(n_targets, generator=generator, device=device)
+        other = torch.randint(1, store.n_items + 1, (n_targets,), generator=generator, device=device)
+        self._draws = _MaskingDraws(rows, fate, other, first_tokens=ends - batch_tokens, bounds=np.concatenate([[0], running]))
+
+    def training_batch(self, store: SequenceStore, layout: Layout, i_batch: int) -> PackedBatch:
+        """Replace the chosen tokens."""
+        rows, fate, other = self._draws.of_batch(i_batch)
+        batch = inputs_only(store, layout)
+        targets = batch.items[rows]
+        becomes_other = fate < self.BECOMES_MASK + self.BECOMES_RANDOM
+        replaced = torch.where(becomes_other, other, targets)
+        replaced = torch.where(fate < self.BECOMES_MASK, store.n_items + 1, replaced)
+        items = batch.items.index_copy(0, rows, replaced)
+        return replace(batch, items=items, targets=targets, weights=store.weights[layout.source[rows]], target_rows=rows)
+
+    def inference_rows(self, session_max_len: int) -> int:
+        """One less, for MASK."""
+        return session_max_len - 1
+
+    def inference_lengths(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """One more, for MASK."""
+        return lengths + 1
+
+    def inference_batch(self, store: SequenceStore, layout: Layout) -> PackedBatch:
+        """Append MASK to each user."""
+        last = layout.offsets[1:] - 1
+        source = layout.source.index_copy(0, last, layout.source[last] - 1)  # its time is its predecessor's
+        batch = inputs_only(store, replace(layout, source=source))
+        return replace(batch, items=batch.items.index_fill(0, last, store.n_items + 1))
+
+
+@dataclass(frozen=True)
+class _MaskingDraws:
+    """Targets of an epoch, tokens numbered through all its batches.
+
+    Args:
+        rows: Chosen tokens, (N,).
+        fate: Uniform draws that decide what becomes of them, (N,).
+        other: Random items that some become, (N,).
+        first_tokens: First token of each batch, on the host, (n_batches,).
+        bounds: Batch i has the targets `bounds[i]:bounds[i + 1]`, on the host, (n_batches + 1,).
+    """
+
+    rows: torch.Tensor
+    fate: torch.Tensor
+    other: torch.Tensor
+    first_tokens: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+
+    def of_batch(self, i_batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Rows (of the batch), fates and other items of one batch."""
+        part = slice(int(self.bounds[i_batch]), int(self.bounds[i_batch + 1]))
+        return self.rows[part] - int(self.first_tokens[i_batch]), self.fate[part], self.other[part]

@@ -18,7 +18,7 @@ CHUNK_MIN_CELLS = 512
 
 
 class _Spread(torch.autograd.Function):
-    """Rows to given distinct places among zeros. Places are distinct, so its gradient is a plain selection; autograd's own is a scatter-add."""
+    """Rows to distinct places among zeros. As places are distinct, its gradient is a selection; autograd's own is a scatter-add."""
 
     @staticmethod
     def forward(ctx: Any, rows: torch.Tensor, places: torch.Tensor, n_places: int) -> torch.Tensor:

@@ -53,6 +53,12 @@ class Histories:
         rows = np.repeat(users, self.lengths) & (from_end <= np.repeat(kept, self.lengths))
         return Histories(self.user_ids.filter(pl.Series(users)), self.rows.filter(pl.Series(rows)), kept[users])
 
+    def of_users(self, user_ids: pl.Series) -> "Histories":
+        """The histories of some of the users, in their order here."""
+        users = self.user_ids.is_in(user_ids.implode()).to_numpy()
+        rows = self.rows.filter(pl.Series(np.repeat(users, self.lengths)))
+        return Histories(self.user_ids.filter(pl.Series(users)), rows, self.lengths[users])
+
 
 @dataclass(frozen=True)
 class SequenceStore:
@@ -65,6 +71,7 @@ class SequenceStore:
         weights: (R,) float32.
         seconds: Unix seconds of each row, (R,) int64.
         lengths: Rows of each user on the host, (U,): batches are planned with them without asking the device.
+        n_items: Real items of the vocabulary, V; MASK is item V + 1.
     """
 
     user_ids: pl.Series
@@ -73,6 +80,7 @@ class SequenceStore:
     weights: torch.Tensor
     seconds: torch.Tensor
     lengths: NDArray[np.int64]
+    n_items: int
 
     @classmethod
     def from_histories(cls, histories: Histories, vocabulary: Vocabulary) -> "SequenceStore":
@@ -93,6 +101,7 @@ class SequenceStore:
             weights=torch.from_numpy(rows["weight"].to_numpy().copy()),
             seconds=torch.from_numpy(rows["datetime"].dt.epoch("s").to_numpy().copy()),
             lengths=lengths,
+            n_items=vocabulary.n_items,
         )
 
     @property

@@ -16,9 +16,10 @@ from recseq.data.vocabulary import Vocabulary
 from recseq.errors import ConfigError, DataError
 from recseq.models.base import MODELS, Groups, Recommender, Request, report_unsupported, table, viewed_candidates
 from recseq.nets.encoder import SequenceEncoder
-from recseq.nets.item_net import ITEM_NET_BLOCKS, ItemNet
+from recseq.nets.item_net import COMBINERS, ITEM_NET_BLOCKS, ItemNet
 from recseq.nets.layers import LAYERS
 from recseq.nets.positions import POSITIONS, NoPositions
+from recseq.nets.similarity import SIMILARITIES
 from recseq.options import DropoutRate, PositiveInt, Range
 from recseq.ranking import top_k
 from recseq.registry import PartOf
@@ -47,9 +48,12 @@ class SequentialRecommender(Recommender):
         use_key_padding_mask: False: users with fewer than L tokens see the virtual padding key, as RecTools' SASRec does.
         causal: A token sees itself and earlier tokens only.
         whole_catalogue: The vocabulary is the whole fold train instead of what filter and truncation leave of it.
+        recommend_cold_items: Items outside the vocabulary that item-net blocks know by features can be recommended as well.
         objective: Makes inputs and targets.
         positions: Positional encoding.
         layers: Transformer blocks.
+        combiner: Makes one vector of an item's blocks.
+        similarity: Compares hidden states and item vectors.
         module: Lightning module.
         groups: The config groups beside `model`.
     """
@@ -70,9 +74,12 @@ class SequentialRecommender(Recommender):
         use_key_padding_mask: bool,
         causal: bool,
         whole_catalogue: bool,
+        recommend_cold_items: bool,
         objective: Annotated[Mapping[str, Any], PartOf(OBJECTIVES)],
         positions: Annotated[Mapping[str, Any], PartOf(POSITIONS)],
         layers: Annotated[Mapping[str, Any], PartOf(LAYERS)],
+        combiner: Annotated[Mapping[str, Any], PartOf(COMBINERS)],
+        similarity: Annotated[Mapping[str, Any], PartOf(SIMILARITIES)],
         module: Annotated[Mapping[str, Any], PartOf(MODULES)],
         groups: Groups,
     ) -> None:
@@ -80,6 +87,7 @@ class SequentialRecommender(Recommender):
         self.batch_size = batch_size
         self.train_min_user_interactions = train_min_user_interactions
         self.whole_catalogue = whole_catalogue
+        self.recommend_cold_items = recommend_cold_items
         self.objective = OBJECTIVES.build(objective)
         self.groups = groups
         self._sizes = {
@@ -92,7 +100,7 @@ class SequentialRecommender(Recommender):
         self._pad_key_len = None if use_key_padding_mask else session_max_len
         self._causal = causal
         self._use_pos_emb = use_pos_emb
-        self._nodes = {"positions": positions, "layers": layers, "module": module}
+        self._nodes = {"positions": positions, "layers": layers, "combiner": combiner, "similarity": similarity, "module": module}
         self._facts: dict[str, float] = {}
         self.vocabulary: Vocabulary
         self.module: SequentialModule
@@ -122,32 +130,49 @@ class SequentialRecommender(Recommender):
         """The fitted encoder."""
         return self.module.encoder
 
-    def build_module(self, vocabulary: Vocabulary, item_features: ItemFeatures | None) -> SequentialModule:
+    def build_module(
+        self, vocabulary: Vocabulary, item_features: ItemFeatures | None, item_counts: torch.Tensor | None = None
+    ) -> SequentialModule:
         """Nets, loss and Lightning module for a vocabulary, freshly initialised.
+
+        Args:
+            vocabulary: The model's items.
+            item_features: What the data knows of items.
+            item_counts: Training rows of each item, (V,), for samplers; None counts every item once.
 
         Raises:
             ConfigError: An item-net block that the data has no features for.
         """
         n_rows = 1 + vocabulary.n_items + int(self.objective.needs_mask)
+        combiner = COMBINERS.build(self._nodes["combiner"], **self._sizes)
         blocks = {}
         for name, node in self.groups.item_net_blocks.items():
-            if ITEM_NET_BLOCKS.find(name, "item_net").needs_features and item_features is None:
+            if not ITEM_NET_BLOCKS.find(name, "item_net").available(item_features):
                 if self.groups.item_net_auto:
                     continue
-                raise ConfigError(f"item_net asks for {name!r}, but the data has no item features; use item_net=[ids] or item_net=auto")
+                raise ConfigError(
+                    f"item_net asks for {name!r}, but the data has no such item features; use item_net=[ids] or item_net=auto"
+                )
             blocks[name] = ITEM_NET_BLOCKS.build(
-                {"type": name, **node}, n_rows=n_rows, vocabulary=vocabulary, item_features=item_features, **self._sizes
+                {"type": name, **node},
+                n_rows=n_rows,
+                n_factors=combiner.block_factors,
+                vocabulary=vocabulary,
+                item_features=item_features,
             )
         encoder = SequenceEncoder(
-            item_net=ItemNet(blocks),
+            item_net=ItemNet(blocks, combiner),
             positions=POSITIONS.build(self._nodes["positions"], **self._sizes) if self._use_pos_emb else NoPositions(),
             layers=LAYERS.build(self._nodes["layers"], **self._sizes),
+            similarity=SIMILARITIES.build(self._nodes["similarity"], **self._sizes),
             dropout_rate=self._sizes["dropout_rate"],
             causal=self._causal,
             pad_key_len=self._pad_key_len,
         )
         encoder.initialise()
-        loss = LOSSES.build(self.groups.loss, n_items=vocabulary.n_items)
+        if item_counts is None:
+            item_counts = torch.ones(vocabulary.n_items, dtype=torch.int64)
+        loss = LOSSES.build(self.groups.loss, n_items=vocabulary.n_items, item_counts=item_counts)
         optimizer = make_optimizer_factory(self.groups.optimizer)
         return MODULES.build(self._nodes["module"], encoder=encoder, loss=loss, optimizer=optimizer)
 
@@ -164,7 +189,8 @@ class SequentialRecommender(Recommender):
             raise DataError(f"no user of the train part has model.train_min_user_interactions={minimum} interactions")
         self.vocabulary = Vocabulary.from_items((histories if self.whole_catalogue else kept).rows["item_id"])
         store = SequenceStore.from_histories(kept, self.vocabulary)
-        self.module = self.build_module(self.vocabulary, item_features)
+        item_counts = torch.bincount(store.items, minlength=self.vocabulary.n_items + 1)[1:]
+        self.module = self.build_module(self.vocabulary, item_features, item_counts)
         trainer = make_trainer(self.groups.trainer, context)
         batches = TrainLoader(store.to(trainer.strategy.root_device), self.objective, self.batch_size, context.seed)
         started = time.perf_counter()
@@ -187,22 +213,45 @@ class SequentialRecommender(Recommender):
 
     def recommend(self, request: Request) -> pl.DataFrame:
         """See `Recommender.recommend`; users with at least one item of the vocabulary in their history can be served."""
-        store = SequenceStore.from_histories(request.histories(), self.vocabulary)
+        histories = request.histories()
+        store = SequenceStore.from_histories(histories, self.vocabulary)
         n_unsupported = request.user_ids.n_unique() - store.n_users
         report_unsupported(n_unsupported, request, "no item of the model's vocabulary in their history")
-        candidates = request.candidates(self.vocabulary)
         device = self.module.device
-        viewed = None
-        if request.filter_viewed:
-            viewed = viewed_candidates(store.items.numpy(), store.lengths, candidates, self.vocabulary.n_items, device)
         with torch.inference_mode():
             self.module.eval()
             item_matrix = self.encoder.item_net()
-            users = self.user_vectors(store, item_matrix)
-            places, scores = top_k(users, item_matrix[torch.from_numpy(candidates).to(device)], request.k, viewed)
+            catalogue, vectors = self._catalogue(item_matrix)
+            candidates = request.candidates(catalogue)
+            viewed = None
+            if request.filter_viewed:
+                items, lengths = store.items.numpy(), store.lengths
+                if catalogue is not self.vocabulary:  # items outside the vocabulary may be in histories too
+                    everything = SequenceStore.from_histories(histories.of_users(store.user_ids), catalogue)
+                    items, lengths = everything.items.numpy(), everything.lengths
+                viewed = viewed_candidates(items, lengths, candidates, catalogue.n_items, device)
+            users = self.encoder.similarity.of_users(self.user_vectors(store, item_matrix))
+            items_compared = self.encoder.similarity.of_items(vectors[torch.from_numpy(candidates - 1).to(device)])
+            places, scores = top_k(users, items_compared, request.k, viewed)
         found = scores > -torch.inf
-        item_ids = self.vocabulary.decode(pl.Series(candidates[places[found].numpy()]))
+        item_ids = catalogue.decode(pl.Series(candidates[places[found].numpy()]))
         return table(store.user_ids, item_ids, scores[found].numpy(), found.sum(1).numpy())
+
+    def _catalogue(self, item_matrix: torch.Tensor) -> tuple[Vocabulary, torch.Tensor]:
+        """Items that can be recommended and their vectors, (n, D): the vocabulary, and what is known by features alone when asked for.
+
+        Raises:
+            ConfigError: Cold items are asked for and no block knows any item by features.
+        """
+        vectors = item_matrix[1 : self.vocabulary.n_items + 1]
+        if not self.recommend_cold_items:
+            return self.vocabulary, vectors
+        if all(block.described_items() is None for block in self.encoder.item_net.all_blocks()):
+            raise ConfigError(
+                "model.recommend_cold_items is true, but no item-net block knows items by features; use item_net=[categories]"
+            )
+        new, new_vectors = self.encoder.item_net.new_items(self.vocabulary)
+        return Vocabulary(pl.concat([self.vocabulary.item_ids, new.item_ids])), torch.cat([vectors, new_vectors])
 
     def user_vectors(self, store: SequenceStore, item_matrix: torch.Tensor) -> torch.Tensor:
         """Hidden state after each user's newest item, (U, D), in the store's order.

@@ -3,15 +3,18 @@
 The same matrix embeds the input and scores the output (weight tying).
 """
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from pathlib import Path
 
+import polars as pl
 import torch
 from torch import nn
 
-from recseq.data.features import Categories
+from recseq.data.features import Categories, Standardisation, choose_features
 from recseq.data.interactions import ItemFeatures
+from recseq.data.item_vectors import read_item_vectors
 from recseq.data.vocabulary import Vocabulary
 from recseq.options import DropoutRate
 from recseq.registry import Registry
@@ -21,14 +24,35 @@ class ItemNetBlock(nn.Module, ABC):
     """Base of blocks: each gives every row of the item matrix a vector.
 
     Attributes:
-        needs_features: The block cannot be built for data without item features.
+        given_parameters: Parameters with more than one dimension that keep the values they are built with.
     """
 
-    needs_features: ClassVar[bool] = False
+    given_parameters: tuple[nn.Parameter, ...] = ()
+
+    @classmethod
+    def available(cls, item_features: ItemFeatures | None) -> bool:
+        """Whether the data has what the block is built from."""
+        return True
 
     @abstractmethod
     def forward(self) -> torch.Tensor:
-        """Vectors of all rows, (R, D)."""
+        """Vectors of all rows, (R, width)."""
+
+    def described_items(self) -> pl.Series | None:
+        """Ids of the items that the block knows without having trained on them; None for none."""
+        return None
+
+    def of_new_items(self, new: Vocabulary) -> tuple[torch.Tensor, torch.Tensor]:
+        """Vectors of items that were not trained on.
+
+        Args:
+            new: The items, none of them in the model's vocabulary.
+
+        Returns:
+            Vectors (n, width), zero where the block knows nothing, and whether it knows something, (n,) bool.
+        """
+        known_width = self.forward().shape[1]
+        return torch.zeros(new.n_items, known_width), torch.zeros(new.n_items, dtype=torch.bool)
 
 
 ITEM_NET_BLOCKS: Registry[ItemNetBlock] = Registry("item-net block", ("n_rows", "n_factors", "vocabulary", "item_features"))
@@ -67,7 +91,10 @@ class CategoriesBlock(ItemNetBlock):
         dropout: Dropout on the sums.
     """
 
-    needs_features = True
+    @classmethod
+    def available(cls, item_features: ItemFeatures | None) -> bool:
+        """Whether there are categorical features."""
+        return item_features is not None and not item_features.categorical.is_empty()
 
     def __init__(
         self,
@@ -80,9 +107,13 @@ class CategoriesBlock(ItemNetBlock):
         dropout: DropoutRate,
     ) -> None:
         super().__init__()
-        categories = Categories.from_features(item_features, vocabulary, n_rows, features)
-        self.embedding = nn.EmbeddingBag(categories.n_columns, n_factors, mode="sum", include_last_offset=True)
+        self.long = choose_features(item_features.categorical, features, "item_net.categories.features")
+        categories = Categories.of_vocabulary(self.long, vocabulary, n_rows)
+        self.columns = categories.columns
+        self.embedding = nn.EmbeddingBag(self.columns.height, n_factors, mode="sum", include_last_offset=True)
         self.dropout = nn.Dropout(dropout)
+        self.indices: torch.Tensor
+        self.offsets: torch.Tensor
         self.register_buffer("indices", categories.indices)
         self.register_buffer("offsets", categories.offsets)
 
@@ -90,21 +121,184 @@ class CategoriesBlock(ItemNetBlock):
         """Sums of category embeddings, (R, D)."""
         return self.dropout(self.embedding(self.indices, self.offsets))
 
+    def described_items(self) -> pl.Series:
+        """Items with a category."""
+        return self.long["item_id"].unique()
 
-class ItemNet(nn.Module):
-    """Sum of blocks.
+    def of_new_items(self, new: Vocabulary) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums over the categories that training has seen."""
+        layout = Categories.of_columns(self.long, new, new.n_items + 1, self.columns)
+        device = self.indices.device
+        vectors = self.embedding(layout.indices.to(device), layout.offsets.to(device))
+        return vectors[1:], layout.offsets.diff()[1:].to(device) > 0
+
+
+@ITEM_NET_BLOCKS.register("numeric")
+class NumericBlock(ItemNetBlock):
+    """Numeric features, standardised over the items of training, through a linear layer, then dropout.
+
+    A missing value enters as the mean (0 after standardisation) with a mark of its own; constant features are left out; padding and MASK
+    have none and get zero.
 
     Args:
-        blocks: Blocks by name; at least one.
+        n_rows: Rows of the item matrix, R.
+        n_factors: Width, D.
+        vocabulary: The model's items.
+        item_features: Features of items.
+        features: Features to take; None takes all.
+        dropout: Dropout on the vectors.
     """
 
-    def __init__(self, blocks: Mapping[str, ItemNetBlock]) -> None:
+    @classmethod
+    def available(cls, item_features: ItemFeatures | None) -> bool:
+        """Whether there are numeric features."""
+        return item_features is not None and not item_features.numeric.is_empty()
+
+    def __init__(
+        self,
+        *,
+        n_rows: int,
+        n_factors: int,
+        vocabulary: Vocabulary,
+        item_features: ItemFeatures,
+        features: list[str] | None,
+        dropout: DropoutRate,
+    ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleDict(blocks)
+        self.long = choose_features(item_features.numeric, features, "item_net.numeric.features")
+        self.standardisation = Standardisation.of_vocabulary(self.long, vocabulary)
+        self.inputs: torch.Tensor
+        self.register_buffer("inputs", self.standardisation.apply(self.long, vocabulary, n_rows))
+        self.linear = nn.Linear(2 * self.standardisation.features.height, n_factors, bias=False)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self) -> torch.Tensor:
-        """The item matrix E, (R, D)."""
-        first, *others = (block() for block in self.blocks.values())
+        """Projected features, (R, D)."""
+        return self.dropout(self.linear(self.inputs))
+
+    def described_items(self) -> pl.Series:
+        """Items with a number."""
+        return self.long["item_id"].unique()
+
+    def of_new_items(self, new: Vocabulary) -> tuple[torch.Tensor, torch.Tensor]:
+        """Projected features, standardised as in training."""
+        inputs = self.standardisation.apply(self.long, new, new.n_items + 1)[1:].to(self.inputs.device)
+        return self.linear(inputs), inputs.any(1)
+
+
+@ITEM_NET_BLOCKS.register("pretrained")
+class PretrainedBlock(ItemNetBlock):
+    """Given vectors of items (of their texts or images, say), projected to the model's width.
+
+    An item without a vector, padding and MASK get zero; how many items have none is logged.
+
+    Args:
+        n_rows: Rows of the item matrix, R.
+        n_factors: Width, D.
+        vocabulary: The model's items.
+        path: File of vectors, see `read_item_vectors`.
+        ids: File of item ids of an NPY file; None for Parquet.
+        trainable: The given vectors are trained on as well, not the projection alone.
+        dropout: Dropout on the projected vectors.
+    """
+
+    def __init__(
+        self, *, n_rows: int, n_factors: int, vocabulary: Vocabulary, path: str, ids: str | None, trainable: bool, dropout: DropoutRate
+    ) -> None:
+        super().__init__()
+        self.source = read_item_vectors(Path(path), None if ids is None else Path(ids), vocabulary.item_ids.dtype)
+        vectors, known = self.source.of_vocabulary(vocabulary, n_rows)
+        missing = vocabulary.n_items - int(known.sum())
+        if missing:
+            logging.getLogger(__name__).warning("%d of %d items have no vector in %s", missing, vocabulary.n_items, path)
+        if trainable:
+            self.vectors = nn.Parameter(vectors)
+            self.given_parameters = (self.vectors,)
+        else:
+            self.register_buffer("vectors", vectors)
+        self.linear = nn.Linear(vectors.shape[1], n_factors, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self) -> torch.Tensor:
+        """Projected vectors, (R, D)."""
+        return self.dropout(self.linear(self.vectors))
+
+    def described_items(self) -> pl.Series:
+        """Items with a vector."""
+        return self.source.item_ids
+
+    def of_new_items(self, new: Vocabulary) -> tuple[torch.Tensor, torch.Tensor]:
+        """Projected vectors."""
+        vectors, known = self.source.of_vocabulary(new, new.n_items + 1)
+        return self.linear(vectors[1:].to(self.vectors.device)), known[1:].to(self.vectors.device)
+
+
+class Combiner(nn.Module, ABC):
+    """Base of combiners: how the vectors of an item's blocks become one.
+
+    Attributes:
+        block_factors: Width that the blocks are built with.
+    """
+
+    block_factors: int
+
+    @abstractmethod
+    def forward(self, vectors: list[torch.Tensor]) -> torch.Tensor:
+        """From the blocks' (R, block_factors) to (R, D)."""
+
+
+COMBINERS: Registry[Combiner] = Registry("item-net combiner", ("n_factors",))
+
+
+@COMBINERS.register("sum")
+class SumCombiner(Combiner):
+    """Sum of the blocks' vectors, as RecTools.
+
+    Args:
+        n_factors: Width, D.
+    """
+
+    def __init__(self, *, n_factors: int) -> None:
+        super().__init__()
+        self.block_factors = n_factors
+
+    def forward(self, vectors: list[torch.Tensor]) -> torch.Tensor:
+        """Add up."""
+        first, *others = vectors
         for other in others:
             first = first + other
         return first
+
+
+class ItemNet(nn.Module):
+    """Blocks and how they are combined.
+
+    Args:
+        blocks: Blocks by name; at least one.
+        combiner: Makes one vector of the blocks'.
+    """
+
+    def __init__(self, blocks: Mapping[str, ItemNetBlock], combiner: Combiner) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleDict(blocks)
+        self.combiner = combiner
+
+    def forward(self) -> torch.Tensor:
+        """The item matrix E, (R, D)."""
+        return self.combiner([block() for block in self.blocks.values()])
+
+    def all_blocks(self) -> list[ItemNetBlock]:
+        """The blocks in their order."""
+        return [block for block in self.blocks.values() if isinstance(block, ItemNetBlock)]
+
+    def new_items(self, vocabulary: Vocabulary) -> tuple[Vocabulary, torch.Tensor]:
+        """Items outside the model's vocabulary that the blocks know by features, and their vectors (n, D)."""
+        described = [ids for block in self.all_blocks() if (ids := block.described_items()) is not None]
+        empty = vocabulary.item_ids.clear()
+        ids = pl.concat([empty, *(series.cast(empty.dtype).alias(empty.name) for series in described)]).unique()
+        new = Vocabulary.from_items(ids.filter(~ids.is_in(vocabulary.item_ids.implode())))
+        parts = [block.of_new_items(new) for block in self.all_blocks()]
+        device = parts[0][0].device
+        known = torch.stack([mask.to(device) for _, mask in parts]).any(0)
+        vectors = self.combiner([vectors.to(device) for vectors, _ in parts])
+        return Vocabulary(new.item_ids.filter(pl.Series(known.cpu().numpy()))), vectors[known]

@@ -47,3 +47,29 @@ class NoPositions(PositionalEncoding):
     def forward(self, x: torch.Tensor, batch: PackedBatch) -> torch.Tensor:
         """Tokens as they are."""
         return x
+
+
+@POSITIONS.register("sinusoidal")
+class SinusoidalPositions(PositionalEncoding):
+    """Fixed sines and cosines of the distance from the end; nothing to learn, any length.
+
+    Feature 2i is `sin(position / 10000^(2i / D))`, feature 2i + 1 its cosine.
+
+    Args:
+        n_factors: Width, D.
+
+    References:
+        Vaswani et al., Attention Is All You Need, 2017, arXiv:1706.03762.
+    """
+
+    def __init__(self, *, n_factors: int) -> None:
+        super().__init__()
+        self.n_factors = n_factors
+        self.frequencies: torch.Tensor
+        self.register_buffer("frequencies", 10000.0 ** (-torch.arange(0, n_factors, 2) / n_factors), persistent=False)
+
+    def forward(self, x: torch.Tensor, batch: PackedBatch) -> torch.Tensor:
+        """Add the waves of each token's position."""
+        angles = batch.positions[:, None] * self.frequencies  # (T, D / 2, rounded up)
+        waves = torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, : self.n_factors]  # (T, D)
+        return x + waves

@@ -33,7 +33,8 @@ class SequentialModule(pl.LightningModule):
         """Loss of one batch; nothing here asks the device for a number."""
         item_matrix = self.encoder.item_net()  # (R, D)
         hidden = batch.rows_with_target(self.encoder(batch, item_matrix))  # (T', D)
-        loss = self.loss(hidden, batch.targets, batch.weights, item_matrix)
+        similarity = self.encoder.similarity
+        loss = self.loss(similarity.of_users(hidden), batch, similarity.of_items(item_matrix))
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch.n_targets)
         return loss
 

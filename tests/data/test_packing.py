@@ -118,9 +118,10 @@ def test_no_tensor_outside_attention_has_a_padded_length_axis(monkeypatch: pytes
     """B = 7 users, longest 31: any (7, 31, ...) or (217, ...) would be padding in disguise."""
     from recseq.nets import attention
     from recseq.nets.encoder import SequenceEncoder
-    from recseq.nets.item_net import IdsBlock, ItemNet
+    from recseq.nets.item_net import IdsBlock, ItemNet, SumCombiner
     from recseq.nets.layers import SASRecLayers
     from recseq.nets.positions import LearnablePositions
+    from recseq.nets.similarity import Dot
     from recseq.training.losses import SoftmaxLoss
 
     monkeypatch.setattr(packing, "CHUNK_MIN_CELLS", 10**9)
@@ -128,8 +129,9 @@ def test_no_tensor_outside_attention_has_a_padded_length_axis(monkeypatch: pytes
     n_items = int(store.items.max())
     sizes = {"n_blocks": 2, "n_factors": 12, "n_heads": 2, "dropout_rate": 0.1}
     encoder = SequenceEncoder(
-        item_net=ItemNet({"ids": IdsBlock(n_rows=n_items + 1, n_factors=12, dropout=0.0)}),
+        item_net=ItemNet({"ids": IdsBlock(n_rows=n_items + 1, n_factors=12, dropout=0.0)}, SumCombiner(n_factors=12)),
         positions=LearnablePositions(session_max_len=31, n_factors=12),
+        similarity=Dot(),
         layers=SASRecLayers(**sizes),
         dropout_rate=0.1,
         causal=True,
@@ -153,7 +155,7 @@ def test_no_tensor_outside_attention_has_a_padded_length_axis(monkeypatch: pytes
         batch = next(iter(TrainLoader(store, Shifted(), 7, seed=0)))
         matrix = encoder.item_net()
         hidden = batch.rows_with_target(encoder(batch, matrix))
-        SoftmaxLoss(n_items=n_items)(hidden, batch.targets, batch.weights, matrix)
+        SoftmaxLoss(n_items=n_items, logits_t=1.0)(hidden, batch, matrix)
     n_users, longest = batch.n_users, int(batch.lengths.max())
     assert (n_users, longest, batch.n_tokens) == (7, 31, 50)
     assert (50, 12) in shapes.shapes  # it did look at the step

@@ -111,7 +111,7 @@ def test_categories_are_taken_when_there_are_features_and_refused_when_not() -> 
     assert set(fitted(features=FEATURES).encoder.item_net.blocks) == {"ids", "categories"}
     assert set(fitted().encoder.item_net.blocks) == {"ids"}
     assert set(fitted("item_net=[categories]", features=FEATURES).encoder.item_net.blocks) == {"categories"}
-    with pytest.raises(ConfigError, match="no item features"):
+    with pytest.raises(ConfigError, match="no such item features"):
         fitted("item_net=[ids,categories]")
 
 

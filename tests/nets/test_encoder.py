@@ -12,9 +12,10 @@ from recseq.data.sequences import Histories, SequenceStore
 from recseq.data.vocabulary import Vocabulary
 from recseq.errors import ConfigError
 from recseq.nets.encoder import SequenceEncoder
-from recseq.nets.item_net import CategoriesBlock, IdsBlock, ItemNet
+from recseq.nets.item_net import CategoriesBlock, IdsBlock, ItemNet, SumCombiner
 from recseq.nets.layers import SASRecLayers
 from recseq.nets.positions import LearnablePositions
+from recseq.nets.similarity import Dot
 
 L = 8
 
@@ -22,8 +23,9 @@ L = 8
 def encoder_of(n_items: int, pad_key: bool, causal: bool = True) -> SequenceEncoder:
     torch.manual_seed(1)
     encoder = SequenceEncoder(
-        item_net=ItemNet({"ids": IdsBlock(n_rows=n_items + 1, n_factors=16, dropout=0.0)}),
+        item_net=ItemNet({"ids": IdsBlock(n_rows=n_items + 1, n_factors=16, dropout=0.0)}, SumCombiner(n_factors=16)),
         positions=LearnablePositions(session_max_len=L, n_factors=16),
+        similarity=Dot(),
         layers=SASRecLayers(n_blocks=2, n_factors=16, n_heads=4, dropout_rate=0.2),
         dropout_rate=0.2,
         causal=causal,
@@ -109,9 +111,13 @@ def test_item_vector_is_the_sum_of_its_blocks_and_padding_has_no_categories() ->
     )
     features = ItemFeatures.from_long(table)
     categories = CategoriesBlock(n_rows=5, n_factors=4, vocabulary=vocabulary, item_features=features, features=None, dropout=0.0)
-    layout = Categories.from_features(features, vocabulary, 5, None)
-    assert layout.columns.rows() == [("d", "p"), ("g", "x"), ("g", "y")]  # a value that only other items have is no column
-    net = ItemNet({"ids": IdsBlock(n_rows=5, n_factors=4, dropout=0.0), "categories": categories})
+    layout = Categories.of_vocabulary(features.categorical, vocabulary, 5)
+    assert layout.columns.select("feature", "value").rows() == [
+        ("d", "p"),
+        ("g", "x"),
+        ("g", "y"),
+    ]  # a value that only other items have is no column
+    net = ItemNet({"ids": IdsBlock(n_rows=5, n_factors=4, dropout=0.0), "categories": categories}, SumCombiner(n_factors=4))
     matrix, ids, weight = net(), net.blocks["ids"].embedding.weight, categories.embedding.weight
     torch.testing.assert_close(matrix[1], ids[1] + weight[0] + weight[1])
     torch.testing.assert_close(matrix[2], ids[2] + weight[2])

@@ -54,7 +54,7 @@ def test_an_empty_fold_is_an_error_that_names_it_and_the_span() -> None:
     data = interactions([(1, "a", 0), (2, "b", 9)])
     with pytest.raises(DataError, match=r"fold 0, test range \[2024-01-10.*cold_users 1.*2024-01-01 00:00:00 to 2024-01-10"):
         list(splitter("1D").split(data))
-    with pytest.raises(DataError, match="fold 0.*no train rows"):
+    with pytest.raises(DataError, match=r"fold 0.*no train rows"):
         list(splitter("5D", 3).split(data))
 
 

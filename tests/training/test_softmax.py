@@ -1,5 +1,6 @@
 import pytest
 import torch
+from conftest import batch_of
 from torch.nn import functional as F
 
 from recseq.training import fused_softmax
@@ -47,6 +48,8 @@ def test_block_softmax_under_bfloat16_autocast_stays_near() -> None:
 def test_softmax_classes_are_the_real_items_and_weights_scale_each_target() -> None:
     torch.manual_seed(0)
     hidden, matrix = torch.randn(3, 4), torch.randn(7, 4)  # padding, 5 items, MASK
-    targets, weights = torch.tensor([1, 5, 3]), torch.tensor([1.0, 3.0, 0.0])
-    losses = F.cross_entropy(hidden @ matrix[1:6].T, targets - 1, reduction="none")
-    torch.testing.assert_close(SoftmaxLoss(n_items=5)(hidden, targets, weights, matrix), (losses[0] + 3 * losses[1]) / 3)
+    batch = batch_of(torch.tensor([1, 5, 3]), torch.tensor([1.0, 3.0, 0.0]))
+    for temperature in (1.0, 0.1):
+        losses = F.cross_entropy(hidden @ matrix[1:6].T / temperature, batch.targets - 1, reduction="none")
+        found = SoftmaxLoss(n_items=5, logits_t=temperature)(hidden, batch, matrix)
+        torch.testing.assert_close(found, (losses[0] + 3 * losses[1]) / 3)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import polars as pl
 
+from recseq.data.interactions import ItemFeatures
 from recseq.data.sources.columns import ids
 from recseq.data.sources.files import Table, read_table
 from recseq.errors import DataError
@@ -24,6 +25,7 @@ class ItemTable:
         item_id: Column of item ids.
         layout: `wide` has a row per item and a column per feature, `long` a row per item, feature and value.
         features: Features to take; `None` takes all (wide: all columns but ids and title).
+        numeric: Which of them are numbers; the others are categories.
         feature: Column of feature names, long layout only.
         value: Column of values, long layout only.
         value_separator: What separates several values in one field, spaces around them are dropped; `None` for one value a field.
@@ -34,6 +36,7 @@ class ItemTable:
     item_id: str
     layout: Literal["wide", "long"]
     features: list[str] | None
+    numeric: list[str]
     feature: str
     value: str
     value_separator: str | None
@@ -58,8 +61,21 @@ class ItemTable:
             table = read_table(path, None if self.features is None else [self.item_id, *self.features, *titles], separator)
             require_names(path, "column", [self.item_id, *titles], table.frame.columns)
             long = self.from_wide(table, [name for name in table.frame.columns if name not in (self.item_id, *titles)])
+        require_names(path, "feature", self.numeric, long["feature"].unique().to_list())
+        is_number = pl.col("feature").is_in(self.numeric)
+        numeric = long.filter(is_number).with_columns(number=pl.col("value").cast(pl.Float64, strict=False))
+        bad = numeric.filter(pl.col("number").is_null() | ~pl.col("number").is_finite())
+        if not bad.is_empty():
+            row, feature, value, _ = bad.row(0)
+            raise DataError(f"{path}, {table.place(row)}, feature {feature!r}: the value is {value!r}, must be a finite number")
         item_id = ids(table, self.item_id)
-        return Items(item_id, long, table.frame[self.title].cast(pl.String) if self.title is not None else None)
+        long = long.filter(~is_number)
+        return Items(
+            item_id,
+            long,
+            numeric.select("row", "feature", value="number"),
+            table.frame[self.title].cast(pl.String) if self.title is not None else None,
+        )
 
     def from_long(self, table: Table) -> pl.DataFrame:
         """Columns `row`, `feature`, `value` of a long table."""
@@ -84,17 +100,21 @@ class Items:
 
     Args:
         item_id: Ids, one a row of the file.
-        long: Columns `row` (into `item_id`), `feature`, `value`.
+        categorical: Columns `row` (into `item_id`), `feature`, `value`.
+        numeric: The same columns, values Float64.
         title: Titles, one a row of the file, or None.
     """
 
     item_id: pl.Series
-    long: pl.DataFrame
+    categorical: pl.DataFrame
+    numeric: pl.DataFrame
     title: pl.Series | None
 
-    def features(self, dtype: pl.DataType) -> pl.DataFrame:
-        """The long table `item_id`, `feature`, `value`, ids in the given type."""
-        return self.long.select(self.item_id.cast(dtype).gather(self.long["row"]).alias("item_id"), "feature", "value")
+    def features(self, dtype: pl.DataType) -> ItemFeatures:
+        """All features, ids in the given type."""
+        ids = self.item_id.cast(dtype)
+        tables = [table.select(ids.gather(table["row"]).alias("item_id"), "feature", "value") for table in (self.categorical, self.numeric)]
+        return ItemFeatures.from_long(*tables)
 
     def titles(self, dtype: pl.DataType) -> pl.DataFrame | None:
         """Columns `item_id`, `title`, the first title of each item; None without titles."""

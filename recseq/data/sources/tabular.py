@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from recseq.data.interactions import Dataset, Interactions, ItemFeatures
+from recseq.data.interactions import Dataset, Interactions
 from recseq.data.sources.base import SOURCES
 from recseq.data.sources.columns import datetimes, ids, numbers, one_sided_items
 from recseq.data.sources.files import is_parquet, read_table
@@ -107,8 +107,9 @@ class Tabular:
         both_integer = frame.schema["item_id"] == items.item_id.dtype == pl.Int64
         id_type = pl.Int64() if both_integer else pl.String()
         frame = frame.with_columns(pl.col("item_id").cast(id_type))
-        features = ItemFeatures.from_long(items.features(id_type))
-        idle, bare = one_sided_items(frame["item_id"], features.categorical["item_id"])
+        features = items.features(id_type)
+        described = pl.concat([features.categorical["item_id"], features.numeric["item_id"]])
+        idle, bare = one_sided_items(frame["item_id"], described)
         notes = []
         if idle:
             notes.append(f"{idle:,} items of {self.items_path} have features but no interactions")
@@ -118,7 +119,7 @@ class Tabular:
         return Dataset(
             name=name,
             interactions=Interactions(frame),
-            item_features=features if len(features.categorical) else None,
+            item_features=features if len(described) else None,
             titles=items.titles(id_type),
             notes=tuple(notes),
         )
