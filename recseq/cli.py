@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from recseq.files import conf_folder
@@ -23,7 +24,9 @@ def task(composed: DictConfig) -> float:
     """
     from recseq.experiment import run  # here, not above: it brings torch, Lightning and MLflow
 
-    return run(composed, Path(HydraConfig.get().runtime.output_dir))
+    hydra_config = HydraConfig.get()
+    sweep_folder = Path(hydra_config.sweep.dir).absolute() if hydra_config.mode == RunMode.MULTIRUN else None
+    return run(composed, Path(hydra_config.runtime.output_dir), sweep_folder)
 
 
 def main() -> None:

@@ -41,10 +41,28 @@ class Shell:
     loss: Annotated[Node, PartOf(LOSSES)]
     item_net: Node
     optimizer: Node
+    size: Node
     model: Node
     metrics: Node
     trainer: Node
     tracking: Annotated[Node, PartOf(TRACKERS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """The `size` group: what model files take their sizes from, so that one choice sizes every sequential model of a sweep.
+
+    Args:
+        session_max_len: Longest input, L.
+        n_factors: Width, D.
+        n_blocks: Transformer blocks.
+        n_heads: Attention heads.
+    """
+
+    session_max_len: PositiveInt
+    n_factors: PositiveInt
+    n_blocks: PositiveInt
+    n_heads: PositiveInt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +135,12 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
         import_plugins([str(module) for module in plugins])
     problems = check_options(Shell, config, "config")
     problems = [problem.removeprefix("config.") for problem in problems]
-    if not problems or set(config) >= {"model", "item_net", "optimizer", "trainer", "metrics", "paths"}:
+    if not problems or set(config) >= {"model", "item_net", "optimizer", "size", "trainer", "metrics", "paths"}:
         problems += _check_model(config["model"])
         problems += _check_item_net(config["item_net"])
         problems += check_optimizer(config["optimizer"], "optimizer")
         problems += check_options(TrainerOptions, _mapping(config["trainer"]), "trainer")
+        problems += check_options(Sizes, _mapping(config["size"]), "size")
         problems += check_options(Paths, _mapping(config["paths"]), "paths")
         problems += _check_metrics(_mapping(config["metrics"]))
     if problems:
@@ -146,19 +165,20 @@ def groups_of(config: Mapping[str, Any]) -> Groups:
     )
 
 
-def compose_reference(name: str) -> dict[str, Any]:
-    """The config of a reference model: the defaults with `model=<name>`.
+def compose_reference(name: str, size: Mapping[str, int]) -> dict[str, Any]:
+    """The config of a reference model: the defaults with `model=<name>` and the run's sizes.
 
     Raises:
         ConfigError: No such model file, or one that cannot be run.
     """
+    overrides = [f"model={name}", *(f"size.{key}={value}" for key, value in size.items())]
     available = sorted(path.stem for path in (conf_folder() / "model").glob("*.yaml"))
     try:
         if GlobalHydra.instance().is_initialized():
-            composed = compose("config", overrides=[f"model={name}"])
+            composed = compose("config", overrides=overrides)
         else:
             with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-                composed = compose("config", overrides=[f"model={name}"])
+                composed = compose("config", overrides=overrides)
     except Exception as error:
         hint = did_you_mean(name, available)
         raise ConfigError(f"reference_models names {name!r}, which cannot be composed; {hint} ({str(error).splitlines()[0]})") from None

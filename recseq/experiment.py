@@ -1,7 +1,6 @@
 """The whole flow of a run: read, split, fit, recommend, score, write, log. The only file that knows all of it."""
 
 import logging
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,8 @@ from recseq.metrics import METRICS, Catalogue, Evaluation, Metric, means, values
 from recseq.models import MODELS, Recommender, Request
 from recseq.report.terminal import print_fold, print_results
 from recseq.splitting import SPLITTERS, Fold
+from recseq.sweeps.callback import parent_of
+from recseq.sweeps.references import SharedReferences
 from recseq.tracking import TRACKERS, Tracker
 from recseq.training.trainer import FitContext
 
@@ -63,12 +64,40 @@ class FoldScores:
     facts: dict[str, float]
 
 
-def run(composed: DictConfig, folder: Path) -> float:
+@dataclass(frozen=True)
+class Run:
+    """What all folds of a run share.
+
+    Args:
+        config: The checked config.
+        folder: The run's folder.
+        dataset: The data.
+        split_hash: Identity of the folds.
+        models: Reference models and, last, the model asked for.
+        options: The `metrics` group.
+        metrics: Built metrics.
+        tracker: Where the run is logged.
+        references: Where jobs of a sweep share the results of reference models.
+    """
+
+    config: Mapping[str, Any]
+    folder: Path
+    dataset: Dataset
+    split_hash: str
+    models: list[ModelSpec]
+    options: MetricOptions
+    metrics: list[Metric]
+    tracker: Tracker
+    references: SharedReferences
+
+
+def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None) -> float:
     """Check a composed config and do what its `mode` says.
 
     Args:
         composed: The config as Hydra composed it.
         folder: The run's folder.
+        sweep_folder: Folder of the sweep that the run is a job of; None for a single run.
 
     Returns:
         The value of `metrics.objective`, for a sweep to optimise.
@@ -76,58 +105,64 @@ def run(composed: DictConfig, folder: Path) -> float:
     Raises:
         RecseqError: Anything that the user can mend.
     """
-    return cross_validate(check_config(composed), folder)
+    return cross_validate(check_config(composed), folder, sweep_folder)
 
 
-def cross_validate(config: dict[str, Any], folder: Path) -> float:
+def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | None) -> float:
     """Fit and score the model and its references on every fold; write the run folder and log the run.
 
     Args:
         config: A checked config.
         folder: The run's folder; `summary.json` is written last, a folder without it is no result.
+        sweep_folder: Folder of the sweep that the run is a job of; None for a single run.
 
     Returns:
         The mean over folds of `metrics.objective`.
     """
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     options = MetricOptions(**config["metrics"])
-    metrics = [METRICS.build({"type": name, **(inner or {})}, ref_k=options.ref_k) for name, inner in options.include.items()]
     models = choose_models(config)
     log_unused_groups(models[-1], config)
     dataset = read_dataset(config)
     splitter = SPLITTERS.build(config["splitter"])
-    data_hash = hash_of_data(dataset)
-    tags = {
-        "recseq.dataset": dataset.label,
-        "recseq.simulated": str(dataset.simulated).lower(),
-        "recseq.data_hash": data_hash,
-        "recseq.split_hash": split_hash(config, data_hash),
-        "recseq.config_hash": config_hash(config, data_hash),
-    }
+    tags = identity(config, dataset)
     origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes} | tags
-    tags |= {"recseq.git_commit": str(origin["git_commit"]), "recseq.git_dirty": str(origin["git_dirty"]), "recseq.folder": str(folder)}
     write_json(folder / "provenance.json", origin)
-    tracker = TRACKERS.build(config["tracking"])
+    tags |= {f"recseq.{key}": str(origin[key]) for key in ("git_commit", "git_dirty")} | {"recseq.folder": str(folder)}
+    this = Run(
+        config=config,
+        folder=folder,
+        dataset=dataset,
+        split_hash=tags["recseq.split_hash"],
+        models=models,
+        options=options,
+        metrics=[METRICS.build({"type": name, **(inner or {})}, ref_k=options.ref_k) for name, inner in options.include.items()],
+        tracker=TRACKERS.build(config["tracking"]),
+        references=SharedReferences(sweep_folder),
+    )
+    tracker, name = this.tracker, models[-1].name
     rows: list[dict[str, Any]] = []
-    with tracked(tracker, run_name(config), "run", flatten(config), tags) as run_id:
+    with tracked(tracker, run_name(config), "run", flatten(config), tags, parent_of(sweep_folder)) as run_id:
         for fold in splitter.split(dataset.interactions):
             with tracked(tracker, f"fold {fold.index}", "fold", {}, {"recseq.fold": str(fold.index)}, run_id) as fold_id:
-                rows += run_fold(fold, dataset, models, metrics, options, config, folder, tracker, fold_id)
-                own = {name: value for name, value in rows[-1].items() if "@" in name or name.endswith("_seconds")}
+                rows += run_fold(this, fold, fold_id)
+                own = {column: value for column, value in rows[-1].items() if is_measure(column)}
                 tracker.log_metrics(fold_id, own)
                 tracker.log_metrics(run_id, own, step=fold.index)
         table = pl.DataFrame(rows, infer_schema_length=None)
         with written_aside(folder / "metrics.csv") as aside:
             table.write_csv(aside)
         summary = summarise(table)
-        own_summary = summary[models[-1].name]
-        tracker.log_metrics(run_id, {f"{name}_{kind}": value for name, values in own_summary.items() for kind, value in values.items()})
-        write_json(folder / "summary.json", {"models": summary, "objective": {options.objective: own_summary[options.objective]["mean"]}})
-        for name in ("config.yaml", "metrics.csv", "summary.json", "provenance.json", "run.log"):
-            if (folder / name).exists():
-                tracker.log_artifact(run_id, folder / name)
-    print_results(dataset.label, table, summary, models[-1].name, folder, tracker.hint())
-    return own_summary[options.objective]["mean"]
+        finals = {f"{column}_{kind}": value for column, values in summary[name].items() for kind, value in values.items()}
+        tracker.log_metrics(run_id, finals)
+        objective = summary[name][options.objective]["mean"]
+        result = {"model": name, "run_id": run_id, "objective": {options.objective: objective}, "models": summary}
+        write_json(folder / "summary.json", result)
+        for file in ("config.yaml", "metrics.csv", "summary.json", "provenance.json", "run.log"):
+            if (folder / file).exists():
+                tracker.log_artifact(run_id, folder / file)
+    print_results(dataset.label, table, summary, name, folder, tracker.hint())
+    return objective
 
 
 def choose_models(config: dict[str, Any]) -> list[ModelSpec]:
@@ -139,7 +174,7 @@ def choose_models(config: dict[str, Any]) -> list[ModelSpec]:
     own = ModelSpec(config["model"]["name"], config, is_reference=False)
     specs: dict[str, ModelSpec] = {}
     for name in config["reference_models"]:
-        reference = compose_reference(name)
+        reference = compose_reference(name, config["size"])
         reference["trainer"] = config["trainer"]
         spec = ModelSpec(reference["model"]["name"], reference, is_reference=True)
         if spec.name == own.name:
@@ -157,7 +192,7 @@ def choose_models(config: dict[str, Any]) -> list[ModelSpec]:
 def log_unused_groups(model: ModelSpec, config: Mapping[str, Any]) -> None:
     """Say once which groups the model has no use for."""
     uses = MODELS.find(config["model"]["type"], "model.type").uses
-    unused = [group for group in ("loss", "item_net", "optimizer", "trainer") if group not in uses]
+    unused = [group for group in ("loss", "item_net", "optimizer", "size", "trainer") if group not in uses]
     if unused:
         log.info("model %s has no use for the groups %s; they are ignored", model.name, ", ".join(unused))
 
@@ -186,24 +221,26 @@ def read_dataset(config: Mapping[str, Any]) -> Dataset:
     return dataset
 
 
-def hash_of_data(dataset: Dataset) -> str:
-    """Identity of all that a model may learn from."""
+def identity(config: Mapping[str, Any], dataset: Dataset) -> dict[str, str]:
+    """Tags that say what was run on what: the dataset and the hashes of data, split and config."""
     features = dataset.item_features
-    return digest([dataset.interactions.fingerprint, features.fingerprint if features else None])
+    data_hash = digest([dataset.interactions.fingerprint, features.fingerprint if features else None])
+    return {
+        "recseq.dataset": dataset.label,
+        "recseq.simulated": str(dataset.simulated).lower(),
+        "recseq.data_hash": data_hash,
+        "recseq.split_hash": split_hash(config, data_hash),
+        "recseq.config_hash": config_hash(config, data_hash),
+    }
 
 
-def run_fold(
-    fold: Fold,
-    dataset: Dataset,
-    models: list[ModelSpec],
-    metrics: list[Metric],
-    options: MetricOptions,
-    config: Mapping[str, Any],
-    folder: Path,
-    tracker: Tracker,
-    fold_id: str,
-) -> list[dict[str, Any]]:
+def run_fold(this: Run, fold: Fold, fold_id: str) -> list[dict[str, Any]]:
     """Fit and score all models on one fold and write its folder.
+
+    Args:
+        this: The run.
+        fold: The fold.
+        fold_id: Id of the fold's run in the tracker.
 
     Returns:
         One row of `metrics.csv` a model, the model asked for last.
@@ -214,58 +251,74 @@ def run_fold(
     request = Request(
         user_ids=test_pairs["user_id"].unique().sort(),
         history=fold.train,
-        k=max(*options.cutoffs, options.ref_k or 1),
+        k=max(*this.options.cutoffs, this.options.ref_k or 1),
     )
-    scores: dict[str, FoldScores] = {}
-    with written_aside(folder / f"fold_{fold.index}") as aside:
+    with written_aside(this.folder / f"fold_{fold.index}") as aside:
         aside.mkdir()
-        for spec in models:
-            own = spec is models[-1]
-            context = FitContext(
-                folder=aside / "checkpoints" if own else None,
-                seed=config["seed"],
-                log_epoch=(lambda values, epoch: tracker.log_metrics(fold_id, values, step=epoch)) if own else (lambda values, epoch: None),
-                label=f"{spec.name}, fold {fold.index}",
-            )
-            scores[spec.name] = fit_and_recommend(spec, fold, dataset, request, context, config["trainer"]["deterministic"])
-        references = {spec.name: scores[spec.name].recommendations for spec in models if spec.is_reference}
+        scores = {spec.name: score_reference(this, spec, fold, request) for spec in this.models[:-1]}
+        own = this.models[-1]
+        context = FitContext(
+            folder=aside / "checkpoints",
+            seed=this.config["seed"],
+            log_epoch=lambda values, epoch: this.tracker.log_metrics(fold_id, values, step=epoch),
+            label=f"{own.name}, fold {fold.index}",
+        )
+        scores[own.name] = fit_and_recommend(this, own, fold, request, context)
+        references = {spec.name: scores[spec.name].recommendations for spec in this.models if spec.is_reference}
+        about = {
+            "fold": fold.index,
+            "test_start": fold.test_start.isoformat(sep=" "),
+            "test_end": fold.test_end.isoformat(sep=" "),
+            "seed": this.config["seed"],
+        }
         rows, per_user = [], []
-        for spec in models:
-            score = scores[spec.name]
+        for name, score in scores.items():
             evaluation = Evaluation.of(score.recommendations, test_pairs, catalogue, references)
-            values = values_per_user(metrics, evaluation, options.cutoffs)
-            per_user.append(values.select(pl.lit(spec.name).alias("model"), pl.all()))
-            about = {
-                "model": spec.name,
-                "fold": fold.index,
-                "test_start": fold.test_start.isoformat(sep=" "),
-                "test_end": fold.test_end.isoformat(sep=" "),
-                "seed": config["seed"],
-            }
-            rows.append(about | score.seconds | means(values))
-        recommendations = [s.recommendations.select(pl.lit(name).alias("model"), pl.all()) for name, s in scores.items()]
+            values = values_per_user(this.metrics, evaluation, this.options.cutoffs)
+            per_user.append(values.select(pl.lit(name).alias("model"), pl.all()))
+            rows.append({"model": name} | about | score.seconds | means(values))
+        recommendations = [score.recommendations.select(pl.lit(name).alias("model"), pl.all()) for name, score in scores.items()]
         pl.concat(recommendations).write_parquet(aside / "recommendations.parquet")
         test_pairs.write_parquet(aside / "test.parquet")
         pl.concat(per_user).write_parquet(aside / "per_user.parquet")
-        facts = scores[models[-1].name].facts
+        facts = scores[own.name].facts
         write_json(aside / "fold.json", {"counts": fold.counts, "dropped": fold.dropped, "facts": facts})
-        tracker.log_metrics(fold_id, {**fold.counts, **{f"dropped_{name}": n for name, n in fold.dropped.items()}, **facts})
+    dropped = {f"dropped_{name}": n for name, n in fold.dropped.items()}
+    this.tracker.log_metrics(fold_id, {**fold.counts, **dropped, **facts})
     return rows
 
 
-def fit_and_recommend(
-    spec: ModelSpec, fold: Fold, dataset: Dataset, request: Request, context: FitContext, deterministic: bool
-) -> FoldScores:
+def score_reference(this: Run, spec: ModelSpec, fold: Fold, request: Request) -> FoldScores:
+    """A reference model on one fold; jobs of a sweep that share data, split, seed and reference fit it once."""
+    context = FitContext(folder=None, seed=this.config["seed"], label=f"{spec.name}, fold {fold.index}")
+    groups = {group: spec.config[group] for group in ("model", *MODELS.find(spec.config["model"]["type"], "model.type").uses)}
+
+    def compute() -> tuple[pl.DataFrame, dict[str, float]]:
+        scores = fit_and_recommend(this, spec, fold, request, context)
+        return scores.recommendations, scores.seconds
+
+    key = digest([this.split_hash, fold.index, groups, context.seed, request.k])
+    return FoldScores(*this.references.get(key, compute), facts={})
+
+
+def fit_and_recommend(this: Run, spec: ModelSpec, fold: Fold, request: Request, context: FitContext) -> FoldScores:
     """Fit one model on a fold's train part, seeded anew, and recommend to its test users."""
-    seed_everything(context.seed, deterministic)
+    seed_everything(context.seed, this.config["trainer"]["deterministic"])
     model = spec.build()
     started = time.perf_counter()
-    model.fit(fold.train, dataset.item_features, context)
+    model.fit(fold.train, this.dataset.item_features, context)
     fitted = time.perf_counter()
     recommendations = model.recommend(request)
     seconds = {"fit_seconds": round(fitted - started, 3), "recommend_seconds": round(time.perf_counter() - fitted, 3)}
     log.info("%s: fitted in %.1f s, recommended in %.1f s", context.label, *seconds.values())
+    if model.facts():
+        log.info("%s: %s", context.label, ", ".join(f"{name} {fact(value)}" for name, value in model.facts().items()))
     return FoldScores(recommendations, seconds, model.facts())
+
+
+def is_measure(column: str) -> bool:
+    """Whether a column of `metrics.csv` holds a measured number: a metric or seconds."""
+    return "@" in column or column.endswith("_seconds")
 
 
 def summarise(table: pl.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
@@ -274,7 +327,7 @@ def summarise(table: pl.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
     for (name,), rows in table.group_by("model", maintain_order=True):
         summary[str(name)] = {}
         for column in rows.columns:
-            if "@" in column or column.endswith("_seconds"):
+            if is_measure(column):
                 values = rows[column].drop_nulls()
                 found = {"mean": float(values.mean() or 0.0), "n": values.len()}  # type: ignore[arg-type]
                 if values.len() > 1:
@@ -316,7 +369,6 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def discard(folder: Path) -> None:
-    """Remove a run folder that never became one: nothing but the log in it."""
-    if folder.is_dir() and {path.name for path in folder.iterdir()} <= {"run.log"}:
-        shutil.rmtree(folder)
+def fact(value: float) -> str:
+    """A number about a model for the log: whole with separators, shares with three digits."""
+    return f"{value:.3f}" if isinstance(value, float) and abs(value) <= 1 else f"{value:,.0f}"

@@ -7,7 +7,7 @@ import pytest
 from conftest import composed
 from omegaconf import DictConfig, OmegaConf
 
-from recseq.config import MetricOptions, Paths, Shell, check_config
+from recseq.config import MetricOptions, Paths, Shell, Sizes, check_config
 from recseq.data.objectives import OBJECTIVES
 from recseq.data.sources import SOURCES
 from recseq.errors import ConfigError
@@ -56,7 +56,7 @@ def files(group: str) -> list[str]:
 
 
 def all_choices() -> list[str]:
-    groups = [*GROUPS, "item_net", "optimizer", "model", "metrics", "trainer"]
+    groups = [*GROUPS, "item_net", "optimizer", "model", "metrics", "size", "trainer", "row"]
     return [" ".join([*filter(None, [HOME.get(group)]), f"{group}={name}"]) for group in groups for name in files(group)]
 
 
@@ -101,7 +101,7 @@ def test_model_yaml_holds_exactly_what_its_constructor_takes(name: str) -> None:
 def test_plain_groups_hold_exactly_their_dataclasses_fields() -> None:
     config = composed()
     assert set(config) == set(signature_of(Shell))
-    for node, options in ((config.trainer, TrainerOptions), (config.paths, Paths), (config.metrics, MetricOptions)):
+    for node, options in ((config.trainer, TrainerOptions), (config.size, Sizes), (config.paths, Paths), (config.metrics, MetricOptions)):
         assert set(node) == set(signature_of(options))
     for name, block in composed("item_net=auto").item_net.items():
         if name != "auto":

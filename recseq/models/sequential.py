@@ -58,7 +58,7 @@ class SequentialRecommender(Recommender):
         groups: The config groups beside `model`.
     """
 
-    uses = ("loss", "item_net", "optimizer", "trainer")
+    uses = ("loss", "item_net", "optimizer", "size", "trainer")
 
     def __init__(
         self,
@@ -197,8 +197,12 @@ class SequentialRecommender(Recommender):
         fit_module(trainer, self.module, batches)
         seconds = time.perf_counter() - started
         self._facts = {
-            "n_parameters": sum(parameter.numel() for parameter in self.module.parameters()),
-            **{f"n_parameters_{name}": sum(p.numel() for p in part.parameters()) for name, part in self.encoder.named_children()},
+            "n_parameters": sum(p.numel() for p in self.module.parameters()),
+            **{
+                f"n_parameters_{name}": n
+                for name, part in self.encoder.named_children()
+                if (n := sum(p.numel() for p in part.parameters()))
+            },
             "n_vocabulary": self.vocabulary.n_items,
             "n_train_sequences": store.n_users,
             "tokens_per_epoch": batches.n_tokens,

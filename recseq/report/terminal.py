@@ -15,7 +15,7 @@ Summary = Mapping[str, Mapping[str, Mapping[str, float]]]
 def console() -> Console:
     """Standard output; wide enough for a table where it is not a terminal."""
     out = Console()
-    return out if out.is_terminal else Console(width=160)
+    return out if out.is_terminal else Console(width=240)
 
 
 def print_fold(fold: Fold) -> None:
@@ -49,7 +49,7 @@ def print_results(label: str, folds: pl.DataFrame, summary: Summary, model: str,
     )
     columns = [name for name in folds.columns if "@" in name or name.endswith("_seconds")]
     columns = [name for name in columns if "@" in name] + [name for name in columns if "@" not in name]
-    table.add_column("model")
+    table.add_column("model", no_wrap=True)
     for name in columns:
         table.add_column(name.replace("_seconds", " s"), justify="right")
     for name, values in summary.items():

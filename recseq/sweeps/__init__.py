@@ -1,0 +1,1 @@
+"""Sweeps: what holds the jobs of `recseq -m` together."""
