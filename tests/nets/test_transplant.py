@@ -36,6 +36,10 @@ PARTS = {
         "layers.blocks.{}.feed_forward.3.bias": "feed_forward.ff_linear_2.bias",
     },
 }
+NORMS = {"attention_norm": "layer_norm_1", "feed_forward_norm": "layer_norm_2"}
+PARTS["bert4rec"] = {ours: theirs for ours, theirs in PARTS["sasrec"].items() if "norm" not in ours} | {
+    f"layers.blocks.{{}}.{ours}.{name}": f"{theirs}.{name}" for ours, theirs in NORMS.items() for name in ("weight", "bias")
+}
 
 
 def cases(model: str) -> list[tuple[str, str]]:
@@ -128,7 +132,7 @@ def histories(golden: dict[str, np.ndarray], name: str, request: pytest.FixtureR
     return Interactions(frame.select("user_id", "item_id", "datetime", "weight"))
 
 
-@pytest.mark.parametrize(("name", "case"), cases("sasrec"))
+@pytest.mark.parametrize(("name", "case"), cases("sasrec") + cases("bert4rec"))
 def test_hidden_states_and_scores_equal_rectools(name: str, case: str, request: pytest.FixtureRequest) -> None:
     with np.load(GOLDEN / f"transformers_{name}.npz") as file:
         golden = dict(file)
