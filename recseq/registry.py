@@ -115,9 +115,31 @@ class PartOf:
 
 
 def signature_of(part: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Named parameters of a constructor or function, without `self`."""
-    parameters = inspect.signature(part).parameters
-    return {name: parameter for name, parameter in parameters.items() if parameter.kind not in VARIADIC}
+    """Named parameters of a constructor or function, without `self`.
+
+    A constructor that takes `**rest` hands it to its base class, so the base's parameters are its own too.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    for function in _functions_of(part):
+        for name, parameter in inspect.signature(function).parameters.items():
+            if parameter.kind not in VARIADIC and name != "self":
+                found.setdefault(name, parameter)
+    return found
+
+
+def _functions_of(part: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """The function, or a class's own constructor and those that it hands `**rest` on to."""
+    if not inspect.isclass(part):
+        yield part
+        return
+    for owner in part.__mro__:
+        function = vars(owner).get("__init__")
+        if function is None or owner is object:
+            continue
+        yield function
+        kinds = {parameter.kind for parameter in inspect.signature(function).parameters.values()}
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
+            return
 
 
 def check_options(part: Callable[..., Any], options: Mapping[str, Any], where: str, provided: tuple[str, ...] = ()) -> list[str]:
@@ -130,7 +152,9 @@ def check_options(part: Callable[..., Any], options: Mapping[str, Any], where: s
         provided: Parameters that the caller passes itself.
     """
     parameters = signature_of(part)
-    hints = typing.get_type_hints(part.__init__ if inspect.isclass(part) else part, include_extras=True)
+    hints: dict[str, Any] = {}
+    for function in _functions_of(part):
+        hints = typing.get_type_hints(function, include_extras=True) | hints
     allowed = [name for name in parameters if name not in provided]
     problems = [f"{where}.{name} is not an option here; {did_you_mean(name, allowed)}" for name in options if name not in allowed]
     for name in allowed:

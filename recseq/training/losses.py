@@ -174,28 +174,9 @@ class GBCELoss(SampledLoss):
         arXiv:2308.07192.
     """
 
-    def __init__(
-        self,
-        *,
-        n_items: int,
-        item_counts: torch.Tensor,
-        n_negatives: PositiveInt,
-        sampling: Literal["position", "user", "batch"],
-        mask_hits: bool,
-        logits_t: PositiveFloat,
-        negatives: Annotated[Mapping[str, Any], PartOf(NEGATIVES)],
-        gbce_t: Probability,
-    ) -> None:
-        super().__init__(
-            n_items=n_items,
-            item_counts=item_counts,
-            n_negatives=n_negatives,
-            sampling=sampling,
-            mask_hits=mask_hits,
-            logits_t=logits_t,
-            negatives=negatives,
-        )
-        alpha = n_negatives / max(n_items - 1, 1)
+    def __init__(self, *, gbce_t: Probability, **options: Any) -> None:
+        super().__init__(**options)
+        alpha = self.n_negatives / max(self.n_items - 1, 1)
         self.beta = alpha * (gbce_t * (1 - 1 / alpha) + 1 / alpha)
 
     def losses(self, logits: torch.Tensor) -> torch.Tensor:
@@ -216,27 +197,8 @@ class SampledSoftmaxLoss(SampledLoss):
         Bengio and Senecal, Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic Language Model, 2008.
     """
 
-    def __init__(
-        self,
-        *,
-        n_items: int,
-        item_counts: torch.Tensor,
-        n_negatives: PositiveInt,
-        sampling: Literal["position", "user", "batch"],
-        mask_hits: bool,
-        logits_t: PositiveFloat,
-        negatives: Annotated[Mapping[str, Any], PartOf(NEGATIVES)],
-        logq_correction: bool,
-    ) -> None:
-        super().__init__(
-            n_items=n_items,
-            item_counts=item_counts,
-            n_negatives=n_negatives,
-            sampling=sampling,
-            mask_hits=mask_hits,
-            logits_t=logits_t,
-            negatives=negatives,
-        )
+    def __init__(self, *, logq_correction: bool, **options: Any) -> None:
+        super().__init__(**options)
         self.logq_correction = logq_correction
 
     def adjust(self, logits: torch.Tensor, negatives: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,7 @@ SETTINGS = {
     "small": {"session-max-len": 20, "n-factors": 64, "n-blocks": 1, "n-heads": 4},
     "default": {"session-max-len": 100, "n-factors": 256, "n-blocks": 2, "n-heads": 4},
 }
-LOSSES = {"softmax": "softmax"}
+LOSSES = {"softmax": "softmax", "bce": "BCE", "gbce": "gBCE", "sampled_softmax": "sampled_softmax"}
 
 
 def recseq_steps(options: argparse.Namespace) -> None:
@@ -66,7 +66,7 @@ def recseq_steps(options: argparse.Namespace) -> None:
         if batch.n_users < model.batch_size:
             continue
         optimizer.zero_grad()
-        loss = module.training_step(batch, 0)
+        loss = module.training_step(batch, 0)  # drawing of negatives is part of it, as it is of RecTools' collation
         loss.backward()
         optimizer.step()
         seconds.append(time.perf_counter() - started)

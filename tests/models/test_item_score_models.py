@@ -15,7 +15,7 @@ from recseq.training.trainer import FitContext
 
 RNG = np.random.default_rng(1)
 ROWS = [(user, int(item), day) for user in range(40) for day, item in enumerate(RNG.integers(0, 15, 2 + user % 6))]
-EASE = {"type": "ease", "regularization": 3.0, "weighted": False}
+EASE = {"type": "ease", "regularization": 3.0, "weighted": False, "transposed": False}
 KNN = {"type": "item_knn", "neighbours": 15, "shrinkage": 2.0}
 
 
@@ -48,6 +48,7 @@ def test_ease_is_the_closed_form() -> None:
     b = -p / np.diag(p)
     np.fill_diagonal(b, 0)
     check_scores(fitted(EASE), x @ b, items)
+    check_scores(fitted(EASE | {"transposed": True}), x @ b.T, items)
 
 
 def test_item_knn_is_the_shrunk_cosine() -> None:
@@ -88,13 +89,12 @@ def test_ease_refuses_what_memory_cannot_hold(monkeypatch: pytest.MonkeyPatch) -
         fitted(EASE)
 
 
-@pytest.mark.slow
 def test_ease_reference_numbers_on_movietweetings(movietweetings: Path) -> None:
     """RecTools' EASEModel on the same fold, to three digits."""
     data = SOURCES.build({"type": "movietweetings", "path": str(movietweetings), "weight": "one"}).read()
     filters = {"filter_cold_users": True, "filter_cold_items": True, "filter_already_seen": True}
     (fold,) = SPLITTERS.build({"type": "time_range", "test_size": "14D", "n_splits": 1, **filters}).split(data.interactions)
-    model = MODELS.build({"type": "ease", "regularization": 500.0, "weighted": False})
+    model = MODELS.build({"type": "ease", "regularization": 500.0, "weighted": False, "transposed": True})
     model.fit(fold.train, None, FitContext(folder=None, seed=0))
     found = model.recommend(Request(user_ids=fold.test.frame["user_id"].unique(), history=fold.train, k=10))
     evaluation = Evaluation.of(found, fold.test.frame, Catalogue.from_train(fold.train.frame))
