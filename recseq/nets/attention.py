@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from recseq.data.packing import Chunk, PackedBatch
+from recseq.nets.dropout import dropout
 
 
 @dataclass(frozen=True)
@@ -104,5 +105,11 @@ class PackedAttention(nn.Module):
         k, v = kv.chunk(2, -1)
         q, k, v = (part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (q, k, v))  # (B, heads, m or m + 1, D / heads)
         mask = None if bias is None else bias.to(q.dtype)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout_rate if self.training else 0.0)
+        rate = self.dropout_rate if self.training else 0.0
+        if rate > 0 and q.device.type == "cpu":  # torch has no fused kernel for this either, and draws slowly
+            scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+            probabilities = (scores if mask is None else scores + mask).softmax(-1)
+            mixed = dropout(probabilities, rate, training=True) @ v
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate)
         return mixed.transpose(1, 2).reshape(n_users, m, width)

@@ -5,6 +5,7 @@ from torch import nn
 
 from recseq.data.packing import PackedBatch
 from recseq.nets.attention import AttentionPlan
+from recseq.nets.dropout import Dropout
 from recseq.nets.item_net import ItemNet
 from recseq.nets.layers import TransformerLayers
 from recseq.nets.positions import PositionalEncoding
@@ -40,7 +41,7 @@ class SequenceEncoder(nn.Module):
         self.positions = positions
         self.layers = layers
         self.similarity = similarity
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
         self.causal = causal
         self.pad_key_len = pad_key_len
 

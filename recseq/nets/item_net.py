@@ -16,6 +16,7 @@ from recseq.data.features import Categories, Standardisation, choose_features
 from recseq.data.interactions import ItemFeatures
 from recseq.data.item_vectors import read_item_vectors
 from recseq.data.vocabulary import Vocabulary
+from recseq.nets.dropout import Dropout
 from recseq.options import DropoutRate
 from recseq.registry import Registry
 
@@ -71,7 +72,7 @@ class IdsBlock(ItemNetBlock):
     def __init__(self, *, n_rows: int, n_factors: int, dropout: DropoutRate) -> None:
         super().__init__()
         self.embedding = nn.Embedding(n_rows, n_factors)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self) -> torch.Tensor:
         """The table itself, (R, D)."""
@@ -111,7 +112,7 @@ class CategoriesBlock(ItemNetBlock):
         categories = Categories.of_vocabulary(self.long, vocabulary, n_rows)
         self.columns = categories.columns
         self.embedding = nn.EmbeddingBag(self.columns.height, n_factors, mode="sum", include_last_offset=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.indices: torch.Tensor
         self.offsets: torch.Tensor
         self.register_buffer("indices", categories.indices)
@@ -170,7 +171,7 @@ class NumericBlock(ItemNetBlock):
         self.inputs: torch.Tensor
         self.register_buffer("inputs", self.standardisation.apply(self.long, vocabulary, n_rows))
         self.linear = nn.Linear(2 * self.standardisation.features.height, n_factors, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self) -> torch.Tensor:
         """Projected features, (R, D)."""
@@ -217,7 +218,7 @@ class PretrainedBlock(ItemNetBlock):
         else:
             self.register_buffer("vectors", vectors)
         self.linear = nn.Linear(vectors.shape[1], n_factors, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self) -> torch.Tensor:
         """Projected vectors, (R, D)."""

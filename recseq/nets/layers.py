@@ -8,6 +8,7 @@ from torch import nn
 
 from recseq.data.packing import PackedBatch
 from recseq.nets.attention import AttentionPlan, PackedAttention
+from recseq.nets.dropout import Dropout
 from recseq.options import PositiveInt
 from recseq.registry import Registry
 
@@ -44,9 +45,9 @@ class SASRecBlock(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.Linear(n_factors, n_factors),
             nn.ReLU(),
-            nn.Dropout(dropout_rate),
+            Dropout(dropout_rate),
             nn.Linear(n_factors, n_factors),
-            nn.Dropout(dropout_rate),
+            Dropout(dropout_rate),
         )
 
     def forward(self, x: torch.Tensor, plan: AttentionPlan) -> torch.Tensor:
@@ -99,10 +100,10 @@ class PreLNBlock(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.Linear(n_factors, ff_multiplier * n_factors),
             nn.GELU(),
-            nn.Dropout(dropout_rate),
+            Dropout(dropout_rate),
             nn.Linear(ff_multiplier * n_factors, n_factors),
         )
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
 
     def forward(self, x: torch.Tensor, plan: AttentionPlan) -> torch.Tensor:
         """(T, D) to (T, D)."""
@@ -151,7 +152,7 @@ class SwiGLU(nn.Module):
         self.gate = nn.Linear(n_factors, n_hidden, bias=False)
         self.value = nn.Linear(n_factors, n_hidden, bias=False)
         self.out = nn.Linear(n_hidden, n_factors, bias=False)
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(T, D) to (T, D)."""
@@ -169,7 +170,7 @@ class LiGRBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(n_factors)
         self.feed_forward = SwiGLU(n_factors=n_factors, n_hidden=ff_multiplier * n_factors, dropout_rate=dropout_rate)
         self.feed_forward_gate = nn.Linear(n_factors, n_factors)
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
 
     def forward(self, x: torch.Tensor, plan: AttentionPlan) -> torch.Tensor:
         """(T, D) to (T, D)."""

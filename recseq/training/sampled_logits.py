@@ -46,7 +46,7 @@ class _SampledLogits(torch.autograd.Function):
             if dense:
                 torch.gather(hidden[rows] @ items.T, 1, candidates[rows], out=logits[rows])
             else:
-                torch.bmm(F.embedding(candidates[rows], items), hidden[rows, :, None], out=logits[rows, :, None])
+                torch.sum(F.embedding(candidates[rows], items).mul_(hidden[rows, None]), -1, out=logits[rows])
         return logits
 
     @staticmethod
