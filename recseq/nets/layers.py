@@ -86,6 +86,34 @@ class SASRecLayers(TransformerLayers):
         return self.last_norm(x)
 
 
+class BlockStack(TransformerLayers):
+    """Blocks of one class, one after the other, without a final norm.
+
+    Args:
+        n_blocks: Number of blocks.
+        n_factors: Width, D.
+        n_heads: Attention heads.
+        dropout_rate: Dropout of attention and feed-forward.
+        ff_multiplier: Width of the feed-forward in multiples of D.
+
+    Attributes:
+        block: Class of the blocks.
+    """
+
+    block: ClassVar[type[nn.Module]]
+
+    def __init__(self, *, n_blocks: int, n_factors: int, n_heads: int, dropout_rate: float, ff_multiplier: PositiveInt) -> None:
+        super().__init__()
+        sizes = {"n_factors": n_factors, "n_heads": n_heads, "ff_multiplier": ff_multiplier}
+        self.blocks = nn.ModuleList(self.block(dropout_rate=dropout_rate, **sizes) for _ in range(n_blocks))
+
+    def forward(self, x: torch.Tensor, batch: PackedBatch, plan: AttentionPlan) -> torch.Tensor:
+        """(T, D) to (T, D)."""
+        for block in self.blocks:
+            x = block(x, plan)
+        return x
+
+
 class PreLNBlock(nn.Module):
     """A pre-LN block as RecTools' BERT4Rec has it, with a dropout behind both residuals.
 
@@ -114,30 +142,14 @@ class PreLNBlock(nn.Module):
 
 
 @LAYERS.register("pre_ln")
-class PreLNLayers(TransformerLayers):
+class PreLNLayers(BlockStack):
     """Pre-LN blocks without a final norm.
-
-    Args:
-        n_blocks: Number of blocks.
-        n_factors: Width, D.
-        n_heads: Attention heads.
-        dropout_rate: Dropout of attention and feed-forward.
-        ff_multiplier: Width of the feed-forward in multiples of D.
 
     References:
         Xiong et al., On Layer Normalization in the Transformer Architecture, 2020, arXiv:2002.04745.
     """
 
-    def __init__(self, *, n_blocks: int, n_factors: int, n_heads: int, dropout_rate: float, ff_multiplier: PositiveInt) -> None:
-        super().__init__()
-        sizes = {"n_factors": n_factors, "n_heads": n_heads, "ff_multiplier": ff_multiplier}
-        self.blocks = nn.ModuleList(PreLNBlock(dropout_rate=dropout_rate, **sizes) for _ in range(n_blocks))
-
-    def forward(self, x: torch.Tensor, batch: PackedBatch, plan: AttentionPlan) -> torch.Tensor:
-        """(T, D) to (T, D)."""
-        for block in self.blocks:
-            x = block(x, plan)
-        return x
+    block = PreLNBlock
 
 
 class SwiGLU(nn.Module):
@@ -180,27 +192,11 @@ class LiGRBlock(nn.Module):
 
 
 @LAYERS.register("ligr")
-class LiGRLayers(TransformerLayers):
+class LiGRLayers(BlockStack):
     """Blocks with gated residuals and SwiGLU.
-
-    Args:
-        n_blocks: Number of blocks.
-        n_factors: Width, D.
-        n_heads: Attention heads.
-        dropout_rate: Dropout of attention and feed-forward.
-        ff_multiplier: Width of the feed-forward in multiples of D.
 
     References:
         Borisyuk et al., From Features to Transformers: Redefining Ranking for Scalable Impact (LiGR), 2025, arXiv:2502.03417.
     """
 
-    def __init__(self, *, n_blocks: int, n_factors: int, n_heads: int, dropout_rate: float, ff_multiplier: PositiveInt) -> None:
-        super().__init__()
-        sizes = {"n_factors": n_factors, "n_heads": n_heads, "ff_multiplier": ff_multiplier}
-        self.blocks = nn.ModuleList(LiGRBlock(dropout_rate=dropout_rate, **sizes) for _ in range(n_blocks))
-
-    def forward(self, x: torch.Tensor, batch: PackedBatch, plan: AttentionPlan) -> torch.Tensor:
-        """(T, D) to (T, D)."""
-        for block in self.blocks:
-            x = block(x, plan)
-        return x
+    block = LiGRBlock
