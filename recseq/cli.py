@@ -34,6 +34,9 @@ def main() -> None:
     refuse_unknown_choices(sys.argv[1:])
     try:
         task()
+    except KeyboardInterrupt:
+        print("Interrupted; nothing unfinished counts as a result.", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:  # `recseq --help | head`: the reader has gone
         sys.stderr.close()
         sys.exit(141)

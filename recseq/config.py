@@ -1,8 +1,10 @@
 """The composed config: its shell, and the check that finds every problem before anything runs."""
 
 import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from hydra import compose, initialize_config_dir
@@ -16,7 +18,7 @@ from recseq.files import conf_folder
 from recseq.metrics import METRICS
 from recseq.models import MODELS, Groups
 from recseq.nets.item_net import ITEM_NET_BLOCKS
-from recseq.options import NonNegativeInt, PositiveInt, did_you_mean
+from recseq.options import PositiveInt, Range, did_you_mean
 from recseq.registry import PartOf, check_options
 from recseq.splitting import SPLITTERS
 from recseq.tracking import TRACKERS
@@ -32,7 +34,7 @@ class Shell:
     """The top level of a config: what there is and of which type; the groups' insides are checked by their parts."""
 
     mode: Literal["cross_validate"]
-    seed: NonNegativeInt
+    seed: Annotated[int, Range(at_least=0, below=2**63)]
     plugins: list[str]
     reference_models: list[str]
     paths: Node
@@ -83,7 +85,7 @@ class MetricOptions:
     Args:
         k: Cut-off, or a list of them.
         ref_k: Cut-off of reference models in metrics against them; None takes the metric's own.
-        objective: The metric that a run returns to a sweep, for example MAP@10.
+        objective: The metric that a run returns to a sweep: MAP (at the largest cut-off) or, with its cut-off, MAP@10.
         include: Options of each metric by name.
     """
 
@@ -97,13 +99,24 @@ class MetricOptions:
         """All cut-offs, sorted."""
         return sorted(set(self.k)) if isinstance(self.k, list) else [self.k]
 
+    @property
+    def objective_column(self) -> str:
+        """Column of the objective."""
+        if "@" in self.objective:
+            return self.objective
+        name, _, reference = self.objective.partition("_")
+        return f"{name}@{self.cutoffs[-1]}" + (f"_{reference}" if reference else "")
+
 
 def import_plugins(modules: list[str]) -> None:
-    """Import the user's modules, whose parts register themselves.
+    """Import the user's modules, whose parts register themselves; the current folder is looked in too, as `python -m` does.
 
     Raises:
         ConfigError: A module that cannot be imported.
     """
+    here = str(Path.cwd())
+    if modules and not {"", here} & set(sys.path):
+        sys.path.append(here)
     for module in modules:
         try:
             importlib.import_module(module)
@@ -133,8 +146,7 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
     plugins = config.get("plugins")
     if isinstance(plugins, list):
         import_plugins([str(module) for module in plugins])
-    problems = check_options(Shell, config, "config")
-    problems = [problem.removeprefix("config.") for problem in problems]
+    problems = check_options(Shell, config, "")
     if not problems or set(config) >= {"model", "item_net", "optimizer", "size", "trainer", "metrics", "paths"}:
         problems += _check_model(config["model"])
         problems += _check_item_net(config["item_net"])
@@ -142,7 +154,7 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
         problems += check_options(TrainerOptions, _mapping(config["trainer"]), "trainer")
         problems += check_options(Sizes, _mapping(config["size"]), "size")
         problems += check_options(Paths, _mapping(config["paths"]), "paths")
-        problems += _check_metrics(_mapping(config["metrics"]))
+        problems += _check_metrics(_mapping(config["metrics"]), config.get("reference_models"))
     if problems:
         raise ConfigError.from_problems(problems)
     return config
@@ -219,16 +231,26 @@ def _check_item_net(node: Any) -> list[str]:
     return problems
 
 
-def _check_metrics(node: Node) -> list[str]:
+def _check_metrics(node: Node, reference_models: Any) -> list[str]:
     problems = check_options(MetricOptions, node, "metrics")
     if problems:
         return problems
     options = MetricOptions(**node)
+    if not options.cutoffs:
+        return ["metrics.k is empty, must be a number or a list of numbers"]
+    references = reference_models if isinstance(reference_models, list) else []
+    columns = []
     for name, inner in options.include.items():
-        problems += METRICS.check({"type": name, **(inner or {})}, f"metrics.include.{name}")
-    columns = [f"{name}@{k}" for name in options.include for k in options.cutoffs]
-    if not columns:
+        where = f"metrics.include.{name}"
+        if not isinstance(inner, Mapping):
+            problems.append(f"{where} is {inner!r}, must be a mapping of options; {{}} for none")
+            continue
+        found = METRICS.check({"type": name, **inner}, where)
+        problems += found
+        if not found:
+            columns += [column for k in options.cutoffs for column in METRICS.find(name, where).column_names(k, references)]
+    if not options.include:
         problems.append("metrics.include is empty")
-    elif options.objective not in columns:
+    elif columns and options.objective_column not in columns:
         problems.append(f"metrics.objective is {options.objective!r}; {did_you_mean(options.objective, columns)}")
     return problems

@@ -20,5 +20,9 @@ class ConfigError(RecseqError):
         return cls("\n".join([f"The configuration has {count}:", *(f"  - {problem}" for problem in problems)]))
 
 
+class TrainingError(RecseqError):
+    """A model that cannot be a result: its training diverged."""
+
+
 class DataError(RecseqError):
     """The data cannot be used; the message names file, column, row and an example value where there is one."""

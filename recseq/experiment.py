@@ -25,7 +25,7 @@ from recseq.splitting import SPLITTERS, Fold
 from recseq.sweeps.callback import parent_of
 from recseq.sweeps.references import SharedReferences
 from recseq.tracking import TRACKERS, Tracker
-from recseq.training.trainer import FitContext
+from recseq.training.trainer import FitContext, TrainerOptions, require_device
 
 log = logging.getLogger(__name__)
 
@@ -119,12 +119,16 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     Returns:
         The mean over folds of `metrics.objective`.
     """
+    require_fresh(folder)
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     options = MetricOptions(**config["metrics"])
     models = choose_models(config)
     log_unused_groups(models[-1], config)
-    dataset = read_dataset(config)
     splitter = SPLITTERS.build(config["splitter"])
+    if "trainer" in MODELS.find(config["model"]["type"], "model.type").uses:
+        require_device(TrainerOptions(**config["trainer"]))
+    tracker = TRACKERS.build(config["tracking"])
+    dataset = read_dataset(config)
     tags = identity(config, dataset)
     origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes} | tags
     write_json(folder / "provenance.json", origin)
@@ -137,10 +141,10 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         models=models,
         options=options,
         metrics=[METRICS.build({"type": name, **(inner or {})}, ref_k=options.ref_k) for name, inner in options.include.items()],
-        tracker=TRACKERS.build(config["tracking"]),
+        tracker=tracker,
         references=SharedReferences(sweep_folder),
     )
-    tracker, name = this.tracker, models[-1].name
+    name = models[-1].name
     rows: list[dict[str, Any]] = []
     with tracked(tracker, run_name(config), "run", flatten(config), tags, parent_of(sweep_folder)) as run_id:
         for fold in splitter.split(dataset.interactions):
@@ -155,8 +159,8 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         summary = summarise(table)
         finals = {f"{column}_{kind}": value for column, values in summary[name].items() for kind, value in values.items()}
         tracker.log_metrics(run_id, finals)
-        objective = summary[name][options.objective]["mean"]
-        result = {"model": name, "run_id": run_id, "objective": {options.objective: objective}, "models": summary}
+        objective = summary[name][options.objective_column]["mean"]
+        result = {"model": name, "run_id": run_id, "objective": {options.objective_column: objective}, "models": summary}
         write_json(folder / "summary.json", result)
         for file in ("config.yaml", "metrics.csv", "summary.json", "provenance.json", "run.log"):
             if (folder / file).exists():
@@ -178,7 +182,7 @@ def choose_models(config: dict[str, Any]) -> list[ModelSpec]:
         reference["trainer"] = config["trainer"]
         spec = ModelSpec(reference["model"]["name"], reference, is_reference=True)
         if spec.name == own.name:
-            if spec.config["model"] != own.config["model"]:
+            if groups_used(spec.config) != groups_used(own.config):
                 raise ConfigError(
                     f"model.name is {own.name!r}, which is also the name of a reference model with other options; "
                     f"give one of them another name: model.name=... or reference_models=[...]"
@@ -187,6 +191,21 @@ def choose_models(config: dict[str, Any]) -> list[ModelSpec]:
         else:
             specs[spec.name] = spec
     return [*specs.values(), own]
+
+
+def groups_used(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The groups of a config that decide what its model is."""
+    return {group: config[group] for group in ("model", *MODELS.find(config["model"]["type"], "model.type").uses)}
+
+
+def require_fresh(folder: Path) -> None:
+    """Refuse a folder that holds results: a new config beside an old `summary.json` would be taken for one run.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if (folder / "summary.json").exists() or any(folder.glob("fold_*")):
+        raise ConfigError(f"the run folder {folder} holds results of another run; choose another hydra.run.dir or remove it")
 
 
 def log_unused_groups(model: ModelSpec, config: Mapping[str, Any]) -> None:
@@ -291,13 +310,12 @@ def run_fold(this: Run, fold: Fold, fold_id: str) -> list[dict[str, Any]]:
 def score_reference(this: Run, spec: ModelSpec, fold: Fold, request: Request) -> FoldScores:
     """A reference model on one fold; jobs of a sweep that share data, split, seed and reference fit it once."""
     context = FitContext(folder=None, seed=this.config["seed"], label=f"{spec.name}, fold {fold.index}")
-    groups = {group: spec.config[group] for group in ("model", *MODELS.find(spec.config["model"]["type"], "model.type").uses)}
 
     def compute() -> tuple[pl.DataFrame, dict[str, float]]:
         scores = fit_and_recommend(this, spec, fold, request, context)
         return scores.recommendations, scores.seconds
 
-    key = digest([this.split_hash, fold.index, groups, context.seed, request.k])
+    key = digest([this.split_hash, fold.index, groups_used(spec.config), context.seed, request.k])
     return FoldScores(*this.references.get(key, compute), facts={})
 
 

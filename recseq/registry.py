@@ -148,7 +148,7 @@ def check_options(part: Callable[..., Any], options: Mapping[str, Any], where: s
     Args:
         part: A class or a function.
         options: Names and values, as the config has them.
-        where: Config path of the options, for messages.
+        where: Config path of the options, for messages; empty at the top.
         provided: Parameters that the caller passes itself.
     """
     parameters = signature_of(part)
@@ -156,18 +156,19 @@ def check_options(part: Callable[..., Any], options: Mapping[str, Any], where: s
     for function in _functions_of(part):
         hints = typing.get_type_hints(function, include_extras=True) | hints
     allowed = [name for name in parameters if name not in provided]
-    problems = [f"{where}.{name} is not an option here; {did_you_mean(name, allowed)}" for name in options if name not in allowed]
+    prefix = f"{where}." if where else ""
+    problems = [f"{prefix}{name} is not an option here; {did_you_mean(name, allowed)}" for name in options if name not in allowed]
     for name in allowed:
         if name in options:
             value = options[name]
             if value == "???":
-                problems.append(f"{where}.{name} must be set: {where}.{name}=...")
+                problems.append(f"{prefix}{name} must be set: {prefix}{name}=...")
             elif (registry := _registry_of(hints.get(name))) is not None:
-                problems.extend(registry.check(value, f"{where}.{name}"))
+                problems.extend(registry.check(value, f"{prefix}{name}"))
             elif (wrong := problem(value, hints.get(name, Any))) is not None:
-                problems.append(f"{where}.{name} {wrong}")
+                problems.append(f"{prefix}{name} {wrong}")
         elif parameters[name].default is inspect.Parameter.empty:
-            problems.append(f"{where}.{name} is missing")
+            problems.append(f"{prefix}{name} is missing")
     return problems
 
 

@@ -1,6 +1,7 @@
 """The program as it is typed."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +128,16 @@ def test_the_same_seed_gives_the_same_numbers_in_a_new_process(tmp_path: Path) -
         (("reference_models=[popullar]",), "did you mean 'popular'?"),
         (("model=popular", "model.inverse=true"), "model.name is 'popular', which is also the name of a reference model"),
         (("splitter.test_size=1000D",), "no train rows"),
+        (("splitter.test_size=99999999999D",), "longer than any calendar"),
+        (("splitter.test_size=9999999D",), "before the calendar begins"),
+        (("splitter.test_size=7W",), "must be a number of days or hours"),
+        (("optimizer.lr=-1",), "Invalid learning rate"),
+        (("optimizer.lr=1e20", "trainer.limit_train_batches=20", "trainer.max_epochs=2"), "training diverged"),
+        (("trainer.devices=2",), "trainer.devices is 2; allowed: 1"),
+        (("metrics.objective=Intersection@10",), "did you mean 'Intersection@10_popular'?"),
+        (("seed=99999999999999999999999",), "seed is 99999999999999999999999, must be >= 0 and <"),
+        (("tracking.uri=http://127.0.0.1:9",), "tracking.uri is 'http://127.0.0.1:9', which cannot be opened"),
+        (("item_net=[ids]", "reference_models=[sasrec]"), "is also the name of a reference model with other options"),
         (("tracking.uri=sqlite:////proc/nowhere/x.db",), "tracking.uri is 'sqlite:////proc/nowhere/x.db', which cannot be opened"),
     ],
 )
@@ -152,3 +163,48 @@ def test_a_sweep_runs_every_job_though_one_fails(tmp_path: Path) -> None:
     assert done.returncode == 1
     jobs = sorted(tmp_path.glob("outputs/sweeps/*/*/*/summary.json"))
     assert [path.parent.name for path in jobs] == ["1"]
+
+
+def test_a_folder_with_results_is_not_written_over(tmp_path: Path) -> None:
+    arguments = (*SMALL[:5], "model=popular", "tracking=none", "hydra.run.dir=fixed")
+    assert recseq(tmp_path, *arguments).returncode == 0
+    before = (tmp_path / "fixed" / "config.yaml").read_text()
+    again = recseq(tmp_path, *arguments, "seed=5")
+    assert again.returncode == 1
+    assert "holds results of another run" in again.stderr
+    assert (tmp_path / "fixed" / "config.yaml").read_text() == before
+
+
+def test_cutoffs_can_be_changed_alone(tmp_path: Path) -> None:
+    done = recseq(tmp_path, *SMALL[:5], "model=popular", "tracking=none", "metrics.k=[3,5]")
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads((run_folder(tmp_path) / "summary.json").read_text())["objective"]) == ["MAP@5"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_in_training_says_so_and_marks_the_run_killed(tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    program = Path(sys.executable).with_name("recseq")
+    process = subprocess.Popen(
+        [str(program), "trainer=cpu", "trainer.max_epochs=1000"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "epoch 1 of 1000" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    said += process.communicate(timeout=120)[0]
+    assert process.returncode == 130, said
+    assert "Interrupted" in said
+    assert "Traceback" not in said
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/outputs/mlflow.db")
+    assert {run.info.status for run in client.search_runs(["1"])} == {"KILLED"}
+    assert not list(tmp_path.glob("outputs/runs/*/*/fold_*"))

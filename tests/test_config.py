@@ -111,6 +111,10 @@ def test_plain_groups_hold_exactly_their_dataclasses_fields() -> None:
 
 
 BAD = {
+    "metrics.k=[]": "metrics.k is empty",
+    "metrics.include.HitRate=3": "metrics.include.HitRate is 3, must be a mapping",
+    "dataset=tabular": "dataset.path must be set: dataset.path=...",
+    "model=popular model.period_days=1e300": "must be <= 36500 and > 0",
     "model.n_factors=250 model.n_heads=3": "model.n_heads is 3, must divide model.n_factors, which is 250",
     "model.n_blocks=0": "model.n_blocks is 0, must be >= 1",
     "model.n_blocks=two": "model.n_blocks is 'two', must be a whole number",

@@ -75,7 +75,7 @@ def read_item_vectors(path: Path, ids: Path | None, id_type: pl.DataType) -> Ite
 
 def _from_parquet(path: Path) -> tuple[pl.Series, np.ndarray]:
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path} is no readable Parquet file: {str(error).splitlines()[0]}") from None
     missing = [name for name in ("item_id", "vector") if name not in frame.columns]

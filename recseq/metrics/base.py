@@ -142,6 +142,11 @@ class Metric(ABC):
     def per_user(self, evaluation: Evaluation, k: int) -> Floats:
         """Values of all users, (U_all,); NaN where the metric is not defined for a user."""
 
+    @classmethod
+    def column_names(cls, k: int, references: list[str]) -> list[str]:
+        """Names of the columns that `columns` gives, known before anything is fitted."""
+        return [f"{cls.label}@{k}"]
+
     def columns(self, evaluation: Evaluation, k: int) -> dict[str, Floats]:
         """Values per user by column name, `HitRate@10`; a metric against reference models has one column a model."""
         return {f"{self.label}@{k}": self.per_user(evaluation, k)}

@@ -75,6 +75,11 @@ class Intersection(Metric):
         (values,) = self.columns(evaluation, k).values()
         return values
 
+    @classmethod
+    def column_names(cls, k: int, references: list[str]) -> list[str]:
+        """One a reference model."""
+        return [f"{cls.label}@{k}_{name}" for name in references]
+
     def columns(self, evaluation: Evaluation, k: int) -> dict[str, Floats]:
         """A column for each reference model."""
         ref_k = self.ref_k if self.ref_k is not None else k

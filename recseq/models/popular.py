@@ -2,7 +2,7 @@
 
 import math
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from recseq.data.sequences import SequenceStore
 from recseq.data.vocabulary import Vocabulary
 from recseq.errors import DataError
 from recseq.models.base import MODELS, Recommender, Request, table, viewed_candidates
-from recseq.options import PositiveFloat
+from recseq.options import Range
 from recseq.ranking import top_k
 from recseq.training.trainer import FitContext
 
@@ -38,7 +38,11 @@ class Popular(Recommender):
     """
 
     def __init__(
-        self, *, by: Literal["users", "rows", "weight_mean", "weight_sum"], period_days: PositiveFloat | None, inverse: bool
+        self,
+        *,
+        by: Literal["users", "rows", "weight_mean", "weight_sum"],
+        period_days: Annotated[float, Range(above=0, at_most=36500)] | None,
+        inverse: bool,
     ) -> None:
         self.by = by
         self.period_days = period_days
@@ -81,9 +85,10 @@ class Popular(Recommender):
         seen = place_of_item[store.items.numpy()]
         user = np.repeat(np.arange(len(lengths)), lengths)
         user, seen = user[seen >= 0], seen[seen >= 0]
-        best = np.full((len(lengths), request.k), -1)
+        k = min(request.k, len(ranked))
+        best = np.full((len(lengths), k), -1)
         # most users find k unseen items near the top; only those that do not look further down
-        open_users, pool = np.arange(len(lengths)), request.k
+        open_users, pool = np.arange(len(lengths)), k
         while len(open_users):
             pool = min(pool * 4, len(ranked))
             row = np.full(len(lengths), -1)
@@ -91,7 +96,7 @@ class Popular(Recommender):
             near = (seen < pool) & (row[user] >= 0)
             counts = np.bincount(row[user[near]], minlength=len(open_users))
             viewed = viewed_candidates(seen[near] + 1, counts, np.arange(1, pool + 1), pool, torch.device("cpu"))
-            found, scores = top_k(torch.ones(len(open_users), 1), -torch.arange(pool, dtype=torch.float32)[:, None], request.k, viewed)
+            found, scores = top_k(torch.ones(len(open_users), 1), -torch.arange(pool, dtype=torch.float32)[:, None], k, viewed)
             found[scores == -math.inf] = -1
             best[open_users, : found.shape[1]] = found.numpy()
             open_users = open_users[(found < 0).any(1).numpy()] if pool < len(ranked) else open_users[:0]

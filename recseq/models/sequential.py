@@ -13,7 +13,7 @@ from recseq.data.interactions import Interactions, ItemFeatures
 from recseq.data.objectives import OBJECTIVES
 from recseq.data.sequences import Histories, SequenceStore
 from recseq.data.vocabulary import Vocabulary
-from recseq.errors import ConfigError, DataError
+from recseq.errors import ConfigError, DataError, TrainingError
 from recseq.models.base import MODELS, Groups, Recommender, Request, report_unsupported, table, viewed_candidates
 from recseq.nets.encoder import SequenceEncoder
 from recseq.nets.item_net import COMBINERS, ITEM_NET_BLOCKS, ItemNet
@@ -236,6 +236,8 @@ class SequentialRecommender(Recommender):
                 viewed = viewed_candidates(items, lengths, candidates, catalogue.n_items, device)
             users = self.encoder.similarity.of_users(self.user_vectors(store, item_matrix))
             items_compared = self.encoder.similarity.of_items(vectors[torch.from_numpy(candidates - 1).to(device)])
+            if not (users.isfinite().all() and items_compared.isfinite().all()):
+                raise TrainingError("the trained model gives scores that are not finite; try a smaller optimizer.lr")
             places, scores = top_k(users, items_compared, request.k, viewed)
         found = scores > -torch.inf
         item_ids = catalogue.decode(pl.Series(candidates[places[found].numpy()]))

@@ -43,7 +43,10 @@ class TimeRange(Splitter):
         if match is None:
             raise ConfigError(f"splitter.test_size is {test_size!r}, must be a number of days or hours such as 7D or 12H")
         self.unit = UNITS[match[2]]
-        self.test_size = int(match[1]) * self.unit
+        try:
+            self.test_size = int(match[1]) * self.unit
+        except OverflowError:
+            raise ConfigError(f"splitter.test_size is {test_size!r}, longer than any calendar") from None
         self.n_splits = n_splits
 
     def borders(self, last: datetime) -> list[datetime]:
@@ -54,7 +57,10 @@ class TimeRange(Splitter):
         """
         midnight = datetime.combine(last.date(), datetime.min.time())
         end = midnight + ((last - midnight) // self.unit + 1) * self.unit  # on a border: one unit later
-        return [end - n * self.test_size for n in range(self.n_splits, -1, -1)]
+        try:
+            return [end - n * self.test_size for n in range(self.n_splits, -1, -1)]
+        except OverflowError:
+            raise ConfigError("splitter.test_size times splitter.n_splits reaches back before the calendar begins") from None
 
     def ranges(self, interactions: Interactions) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, datetime, datetime]]:
         """See `Splitter.ranges`."""

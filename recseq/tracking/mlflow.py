@@ -1,9 +1,12 @@
 """MLflow as tracker, through its client alone: no global state, no environment variables."""
 
+import contextlib
 import logging
 import shlex
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 
 MAX_PARAM_LENGTH = 6000
 MAX_BATCH = 100
+CONNECT_SECONDS = 10
 
 
 @TRACKERS.register("mlflow")
@@ -43,10 +47,21 @@ class MlflowTracker(Tracker):
         try:
             if uri.startswith("sqlite:///"):
                 Path(uri.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
+            if uri.startswith(("http://", "https://")):
+                self._require_server()
             self.client = MlflowClient(tracking_uri=uri)
             self.experiment_id = self._experiment(experiment, artifacts)
         except (MlflowException, OSError) as error:
             raise ConfigError(f"tracking.uri is {uri!r}, which cannot be opened: {str(error).splitlines()[0]}") from None
+
+    def _require_server(self) -> None:
+        """Fail at once where nothing answers; MLflow's client would try for minutes.
+
+        Raises:
+            OSError: No connection.
+        """
+        with contextlib.suppress(urllib.error.HTTPError):  # something answers; what it thinks of this path is its own affair
+            urllib.request.urlopen(f"{self.uri.rstrip('/')}/health", timeout=CONNECT_SECONDS).close()
 
     def _experiment(self, name: str, artifacts: str | None) -> str:
         found = self.client.get_experiment_by_name(name)

@@ -22,7 +22,14 @@ def check_optimizer(node: Any, where: str) -> list[str]:
         return [f"{where}._target_ is {node['_target_']!r}, which cannot be imported: {error}".splitlines()[0]]
     if not issubclass(target, torch.optim.Optimizer):
         return [f"{where}._target_ is {node['_target_']!r}, which is no torch optimizer"]
-    return check_options(target, {key: value for key, value in node.items() if key != "_target_"}, where, ("params",))
+    options = {key: value for key, value in node.items() if key != "_target_"}
+    problems = check_options(target, options, where, ("params",))
+    if not problems:
+        try:
+            make_optimizer_factory(node)([torch.nn.Parameter(torch.zeros(1))])
+        except ConfigError as error:
+            problems.append(str(error))
+    return problems
 
 
 def make_optimizer_factory(node: Mapping[str, Any]) -> OptimizerFactory:

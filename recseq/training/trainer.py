@@ -1,6 +1,7 @@
 """The Lightning trainer as recseq sets it up."""
 
 import logging
+import math
 import sys
 import warnings
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 
 from recseq.data.batches import TrainLoader
-from recseq.errors import ConfigError
+from recseq.errors import ConfigError, TrainingError
 from recseq.options import NonNegativeFloat, PositiveInt
 from recseq.training.lightning_module import SequentialModule
 
@@ -29,7 +30,7 @@ class TrainerOptions:
 
     Args:
         accelerator: Device kind; auto takes CUDA when there is one.
-        devices: Number of devices.
+        devices: Number of devices; training on several is not there yet.
         max_epochs: Epochs to train.
         precision: Number format of the computation.
         deterministic: Only deterministic algorithms; an error where an operation has none.
@@ -40,7 +41,7 @@ class TrainerOptions:
     """
 
     accelerator: Literal["auto", "cpu", "gpu"]
-    devices: PositiveInt
+    devices: Literal[1]
     max_epochs: PositiveInt
     precision: Precision
     deterministic: bool
@@ -67,14 +68,23 @@ class FitContext:
     label: str = "fit"
 
 
+def require_device(options: TrainerOptions) -> None:
+    """Refuse a device that this machine does not have.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    if options.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("trainer.accelerator is 'gpu', but this machine has no CUDA device; use trainer=cpu or trainer=auto")
+
+
 def make_trainer(options: TrainerOptions, context: FitContext) -> pl.Trainer:
     """A trainer for one fit.
 
     Raises:
         ConfigError: The device asked for is not there.
     """
-    if options.accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigError("trainer.accelerator is 'gpu', but this machine has no CUDA device; use trainer=cpu or trainer=auto")
+    require_device(options)
     callbacks: list[pl.Callback] = [_EpochEnd(context)]
     if options.enable_progress_bar:
         callbacks.append(_ProgressBar(context.label))
@@ -101,12 +111,22 @@ def make_trainer(options: TrainerOptions, context: FitContext) -> pl.Trainer:
 
 
 def fit_module(trainer: pl.Trainer, module: SequentialModule, batches: TrainLoader) -> None:
-    """Train; Lightning's notes about what does not concern a packed loader are kept out of the log."""
+    """Train; Lightning's notes about what does not concern a packed loader are kept out of the log.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, which Lightning turns into an exit.
+        TrainingError: The loss is no longer finite.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-        trainer.fit(module, batches)
+        try:
+            trainer.fit(module, batches)
+        except SystemExit:
+            if trainer.interrupted:
+                raise KeyboardInterrupt from None
+            raise
 
 
 class _EpochEnd(pl.Callback):
@@ -121,6 +141,11 @@ class _EpochEnd(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if "train_loss" in metrics and not math.isfinite(metrics["train_loss"]):
+            raise TrainingError(
+                f"{self.context.label}: the loss is {metrics['train_loss']} after epoch {trainer.current_epoch + 1}; training diverged, "
+                f"try a smaller optimizer.lr or trainer.gradient_clip_val"
+            )
         if "train_loss" in metrics:
             logging.getLogger(__name__).info(
                 "%s: epoch %d of %s, train_loss %.4f",

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,9 +71,10 @@ def read_table(path: Path, columns: Sequence[str] | None, separator: str | None)
     require_file(path)
     if is_parquet(path):
         try:
-            names = list(pl.read_parquet_schema(path))
+            with path.open("rb") as file:  # the schema reader would expand a name such as a[1].parquet
+                names = list(pl.read_parquet_schema(file))
             wanted = check_names(path, names, columns)
-            frame = pl.read_parquet(path, columns=wanted)
+            frame = pl.read_parquet(path, columns=wanted, glob=False)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{path} is no readable Parquet file: {first_line(error)}") from None
         table = Table(path, frame, lambda row: f"row {row + 1}")
@@ -89,11 +91,13 @@ def read_text(path: Path, columns: Sequence[str] | None, separator: str) -> Tabl
         names = next((record for _, record in records(path, separator)), None)
     except UnicodeDecodeError as error:
         explain_text(path, separator, 0, error)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is no complete gzip file: {first_line(error)}") from None
     if names is None:
         raise DataError(f"{path} is empty: it has no header")
     wanted = check_names(path, names, columns)
     try:
-        scan = pl.scan_csv(path, separator=separator, infer_schema=False)
+        scan = pl.scan_csv(path, separator=separator, infer_schema=False, glob=False)  # a name such as a[1].csv means itself
         # The reader notices surplus fields only if it reads up to the last column.
         frame = scan.select(list(dict.fromkeys([*wanted, names[-1]]))).collect().select(wanted)
         blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
@@ -122,7 +126,7 @@ def read_fields(path: Path, delimiter: str, columns: Sequence[str]) -> Table:
     require_file(path)
     try:
         lines = pl.read_csv(
-            path, separator=UNUSED_SEPARATOR, has_header=False, quote_char=None, infer_schema=False, new_columns=["line"]
+            path, separator=UNUSED_SEPARATOR, has_header=False, quote_char=None, infer_schema=False, new_columns=["line"], glob=False
         ).with_row_index("row")
     except pl.exceptions.NoDataError:
         raise DataError(f"{path} is empty") from None
@@ -179,7 +183,7 @@ def check_names(path: Path, names: Sequence[str], columns: Sequence[str] | None)
 
 def records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Records of a text file from its header on, with the line each begins at; slow, for headers and error messages."""
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
+    with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=separator)
         line, started = 1, False
         for record in reader:
@@ -212,14 +216,14 @@ def explain_text(path: Path, separator: str, n_fields: int, error: Exception) ->
                 ) from None
     except UnicodeDecodeError:
         raise DataError(f"{path}, line {line_of_bad_text(path)} is not UTF-8 text; convert the file to UTF-8") from None
-    except csv.Error:
+    except (csv.Error, EOFError, zlib.error, gzip.BadGzipFile):
         pass
     raise DataError(f"{path} is no readable text table: {first_line(error)}") from None
 
 
 def line_of_bad_text(path: Path) -> int:
     """First line that is not UTF-8."""
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+    with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb") as file:
         for line, text in enumerate(file, start=1):
             try:
                 text.decode()

@@ -135,3 +135,27 @@ def test_fields_broken(write):
     refusal(lambda: read_fields(path, "::", ["x", "y"]), path, "is empty")
     path = write(b"1::a\n2::\xff\n", "v.dat")
     refusal(lambda: read_fields(path, "::", ["x", "y"]), path, "line 2", "UTF-8")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_file_name_with_wildcards_means_itself(tmp_path, suffix):
+    for name, user in (("a", 1), ("a[1]", 2), ("a*", 3)):
+        frame = pl.DataFrame({"u": [str(user)]})
+        path = tmp_path / f"{name}.{suffix}"
+        frame.write_csv(path) if suffix == "csv" else frame.write_parquet(path)
+    for name, user in (("a[1]", "2"), ("a*", "3")):
+        assert read_table(tmp_path / f"{name}.{suffix}", None, None).frame["u"].to_list() == [user]
+
+
+def test_wildcards_in_the_name_of_a_file_of_fields(tmp_path):
+    (tmp_path / "r1.dat").write_text("1::2\n")
+    (tmp_path / "r*.dat").write_text("3::4\n")
+    assert read_fields(tmp_path / "r*.dat", "::", ["a", "b"]).frame.rows() == [("3", "4")]
+
+
+def test_truncated_gzip(write):
+    whole = gzip.compress(b"a,b\n" + b"".join(f"{i},{i * 7919}\n".encode() for i in range(5000)))
+    path = write(whole[: len(whole) // 2], "v.csv.gz")
+    refusal(lambda: read_table(path, None, None), path)
+    tiny = write(gzip.compress(b"a,b\n1,2\n")[:12], "w.csv.GZ")
+    refusal(lambda: read_table(tiny, None, None), tiny)
