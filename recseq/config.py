@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from recseq.data.sources import SOURCES
 from recseq.errors import ConfigError
-from recseq.files import conf_folder
 from recseq.metrics import METRICS
-from recseq.models import MODELS, Groups
+from recseq.models import MODELS
 from recseq.nets.item_net import ITEM_NET_BLOCKS
 from recseq.options import PositiveInt, Range, did_you_mean
 from recseq.registry import PartOf, check_options
@@ -134,86 +131,35 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
         ConfigError: Every problem found, each with its config path.
     """
     try:
-        config = OmegaConf.to_container(composed, resolve=True)
+        plain = OmegaConf.to_container(composed, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"the configuration cannot be resolved: {error}") from None
-    assert isinstance(config, dict)
-    return check({str(key): value for key, value in config.items()})
-
-
-def check(config: dict[str, Any]) -> dict[str, Any]:
-    """Check a plain config and import its plugins; see `check_config`."""
+    assert isinstance(plain, dict)
+    config = {str(key): value for key, value in plain.items()}
     plugins = config.get("plugins")
     if isinstance(plugins, list):
         import_plugins([str(module) for module in plugins])
     problems = check_options(Shell, config, "")
-    if not problems or set(config) >= {"model", "item_net", "optimizer", "size", "trainer", "metrics", "paths"}:
-        problems += _check_model(config["model"])
-        problems += _check_item_net(config["item_net"])
-        problems += check_optimizer(config["optimizer"], "optimizer")
-        problems += check_options(TrainerOptions, _mapping(config["trainer"]), "trainer")
-        problems += check_options(Sizes, _mapping(config["size"]), "size")
-        problems += check_options(Paths, _mapping(config["paths"]), "paths")
-        problems += _check_metrics(_mapping(config["metrics"]), config.get("reference_models"))
+    problems += check_model(config.get("model"))
+    problems += _check_item_net(config.get("item_net"))
+    problems += check_optimizer(config["optimizer"], "optimizer") if "optimizer" in config else []
+    for group, options in (("trainer", TrainerOptions), ("size", Sizes), ("paths", Paths)):
+        if isinstance(config.get(group), Mapping):  # else the shell has said so
+            problems += check_options(options, config[group], group)
+    if isinstance(config.get("metrics"), Mapping):
+        problems += _check_metrics(config["metrics"], config.get("reference_models"))
     if problems:
         raise ConfigError.from_problems(problems)
     return config
 
 
-def model_options(node: Node) -> dict[str, Any]:
-    """A model's node without its display name."""
-    return {key: value for key, value in node.items() if key != "name"}
-
-
-def groups_of(config: Mapping[str, Any]) -> Groups:
-    """The checked groups that a trained recommender is composed of."""
-    blocks = {name: options for name, options in config["item_net"].items() if name != "auto"}
-    return Groups(
-        loss=config["loss"],
-        item_net_blocks=blocks,
-        item_net_auto=bool(config["item_net"].get("auto", False)),
-        optimizer=config["optimizer"],
-        trainer=TrainerOptions(**config["trainer"]),
-    )
-
-
-def compose_reference(name: str, size: Mapping[str, int]) -> dict[str, Any]:
-    """The config of a reference model: the defaults with `model=<name>` and the run's sizes.
-
-    Raises:
-        ConfigError: No such model file, or one that cannot be run.
-    """
-    overrides = [f"model={name}", *(f"size.{key}={value}" for key, value in size.items())]
-    available = sorted(path.stem for path in (conf_folder() / "model").glob("*.yaml"))
-    try:
-        if GlobalHydra.instance().is_initialized():
-            composed = compose("config", overrides=overrides)
-        else:
-            with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-                composed = compose("config", overrides=overrides)
-    except Exception as error:
-        hint = did_you_mean(name, available)
-        raise ConfigError(f"reference_models names {name!r}, which cannot be composed; {hint} ({str(error).splitlines()[0]})") from None
-    for group in ("dataset", "splitter", "tracking"):  # the run's own stand for them
-        OmegaConf.update(composed, group, {"type": "none"}, merge=False)
-    config = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(config, dict)
-    problems = _check_model(config["model"])
-    if problems:
-        raise ConfigError.from_problems([f"reference model {name}: {problem}" for problem in problems])
-    return {str(key): value for key, value in config.items()}
-
-
-def _mapping(value: Any) -> Node:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _check_model(node: Any) -> list[str]:
+def check_model(node: Any) -> list[str]:
+    """Problems of a model node, each with its config path."""
     if not isinstance(node, Mapping):
         return []  # said already
     if not isinstance(node.get("name"), str):
         return ["model.name must be a text: what tables call the model"]
-    return MODELS.check(model_options(node), "model")
+    return MODELS.check({key: value for key, value in node.items() if key != "name"}, "model")
 
 
 def _check_item_net(node: Any) -> list[str]:

@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,41 +11,23 @@ import polars as pl
 import yaml
 from omegaconf import DictConfig
 
-from recseq.config import MetricOptions, check_config, compose_reference, groups_of, model_options
+from recseq.config import MetricOptions, check_config
 from recseq.data.interactions import Dataset
 from recseq.data.sources import SOURCES
 from recseq.environment import config_hash, digest, provenance, seed_everything, split_hash
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, write_text, written_aside
 from recseq.metrics import METRICS, Catalogue, Evaluation, Metric, means, values_per_user
-from recseq.models import MODELS, Recommender, Request
+from recseq.model_specs import ModelSpec, choose_models, groups_used, log_unused_groups
+from recseq.models import MODELS, Request
 from recseq.report.terminal import print_fold, print_results
 from recseq.splitting import SPLITTERS, Fold
 from recseq.sweeps.callback import parent_of
 from recseq.sweeps.references import SharedReferences
-from recseq.tracking import TRACKERS, Tracker
+from recseq.tracking import TRACKERS, Tracker, flatten, tracked
 from recseq.training.trainer import FitContext, TrainerOptions, require_device
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """A model of the run: the one asked for, or a reference.
-
-    Args:
-        name: What tables call it.
-        config: Its composed config, plain Python.
-        is_reference: Others are measured against it.
-    """
-
-    name: str
-    config: Mapping[str, Any]
-    is_reference: bool
-
-    def build(self) -> Recommender:
-        """The recommender, not yet fitted."""
-        return MODELS.build(model_options(self.config["model"]), groups=groups_of(self.config))
 
 
 @dataclass(frozen=True)
@@ -140,7 +121,7 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         split_hash=tags["recseq.split_hash"],
         models=models,
         options=options,
-        metrics=[METRICS.build({"type": name, **(inner or {})}, ref_k=options.ref_k) for name, inner in options.include.items()],
+        metrics=[METRICS.build({"type": name, **inner}, ref_k=options.ref_k) for name, inner in options.include.items()],
         tracker=tracker,
         references=SharedReferences(sweep_folder),
     )
@@ -169,35 +150,6 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     return objective
 
 
-def choose_models(config: dict[str, Any]) -> list[ModelSpec]:
-    """The reference models and, last, the model asked for; a reference that is that very model is not fitted twice.
-
-    Raises:
-        ConfigError: Two different models under one name.
-    """
-    own = ModelSpec(config["model"]["name"], config, is_reference=False)
-    specs: dict[str, ModelSpec] = {}
-    for name in config["reference_models"]:
-        reference = compose_reference(name, config["size"])
-        reference["trainer"] = config["trainer"]
-        spec = ModelSpec(reference["model"]["name"], reference, is_reference=True)
-        if spec.name == own.name:
-            if groups_used(spec.config) != groups_used(own.config):
-                raise ConfigError(
-                    f"model.name is {own.name!r}, which is also the name of a reference model with other options; "
-                    f"give one of them another name: model.name=... or reference_models=[...]"
-                )
-            own = ModelSpec(own.name, config, is_reference=True)
-        else:
-            specs[spec.name] = spec
-    return [*specs.values(), own]
-
-
-def groups_used(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The groups of a config that decide what its model is."""
-    return {group: config[group] for group in ("model", *MODELS.find(config["model"]["type"], "model.type").uses)}
-
-
 def require_fresh(folder: Path) -> None:
     """Refuse a folder that holds results: a new config beside an old `summary.json` would be taken for one run.
 
@@ -206,14 +158,6 @@ def require_fresh(folder: Path) -> None:
     """
     if (folder / "summary.json").exists() or any(folder.glob("fold_*")):
         raise ConfigError(f"the run folder {folder} holds results of another run; choose another hydra.run.dir or remove it")
-
-
-def log_unused_groups(model: ModelSpec, config: Mapping[str, Any]) -> None:
-    """Say once which groups the model has no use for."""
-    uses = MODELS.find(config["model"]["type"], "model.type").uses
-    unused = [group for group in ("loss", "item_net", "optimizer", "size", "trainer") if group not in uses]
-    if unused:
-        log.info("model %s has no use for the groups %s; they are ignored", model.name, ", ".join(unused))
 
 
 def read_dataset(config: Mapping[str, Any]) -> Dataset:
@@ -354,37 +298,9 @@ def summarise(table: pl.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
     return summary
 
 
-@contextmanager
-def tracked(
-    tracker: Tracker, name: str, level: str, params: Mapping[str, Any], tags: Mapping[str, str], parent: str | None = None
-) -> Iterator[str]:
-    """A run of the tracker that is closed with the status of the block, whatever happens in it."""
-    run_id = tracker.start(name, level, params, tags, parent)
-    try:
-        yield run_id
-    except KeyboardInterrupt:
-        tracker.end(run_id, "KILLED")
-        raise
-    except BaseException:
-        tracker.end(run_id, "FAILED")
-        raise
-    tracker.end(run_id)
-
-
 def run_name(config: Mapping[str, Any]) -> str:
     """Name for people: model and dataset."""
     return f"{config['model']['name']}-{config['dataset']['type']}"
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested config to `a.b.c` keys; empty mappings vanish."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def fact(value: float) -> str:

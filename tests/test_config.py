@@ -14,7 +14,8 @@ from recseq.errors import ConfigError
 from recseq.files import conf_folder
 from recseq.metrics import METRICS
 from recseq.models import MODELS
-from recseq.nets.item_net import COMBINERS, ITEM_NET_BLOCKS
+from recseq.nets.combiner import COMBINERS
+from recseq.nets.item_net import ITEM_NET_BLOCKS
 from recseq.nets.layers import LAYERS
 from recseq.nets.positions import POSITIONS
 from recseq.nets.similarity import SIMILARITIES

@@ -13,8 +13,9 @@ import torch
 from conftest import TINY_MODEL, composed, interactions
 from models.test_sequential import FEATURES, ROWS, request
 
-from recseq.config import check_config, groups_of, model_options
+from recseq.config import check_config
 from recseq.environment import seed_everything
+from recseq.model_specs import groups_of, model_options
 from recseq.models import MODELS
 from recseq.models.sequential import SequentialRecommender
 from recseq.training.trainer import FitContext

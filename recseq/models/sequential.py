@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import numpy as np
 import polars as pl
 import torch
 
@@ -15,8 +14,10 @@ from recseq.data.sequences import Histories, SequenceStore
 from recseq.data.vocabulary import Vocabulary
 from recseq.errors import ConfigError, DataError, TrainingError
 from recseq.models.base import MODELS, Groups, Recommender, Request, report_unsupported, table, viewed_candidates
+from recseq.models.item_to_item import nearest_items
+from recseq.nets.combiner import COMBINERS
 from recseq.nets.encoder import SequenceEncoder
-from recseq.nets.item_net import COMBINERS, ITEM_NET_BLOCKS, ItemNet
+from recseq.nets.item_net import ITEM_NET_BLOCKS, ItemNet
 from recseq.nets.layers import LAYERS
 from recseq.nets.positions import POSITIONS, NoPositions
 from recseq.nets.similarity import SIMILARITIES
@@ -287,21 +288,7 @@ class SequentialRecommender(Recommender):
         Raises:
             DataError: An item that is not in the vocabulary.
         """
-        items = self.vocabulary.encode(item_ids)
-        if items.null_count():
-            unknown = item_ids.filter(items.is_null())
-            raise DataError(f"{unknown.len()} of {item_ids.len()} items are not in the model's vocabulary, for example {unknown[0]!r}")
-        rows = items.to_numpy().astype(np.int64)
         with torch.inference_mode():
             self.module.eval()
-            vectors = torch.nn.functional.normalize(self.encoder.item_net()[1 : self.vocabulary.n_items + 1], dim=1)
-            viewed = None
-            if filter_itself:
-                catalogue = np.arange(1, self.vocabulary.n_items + 1)
-                viewed = viewed_candidates(rows, np.ones(len(rows), dtype=np.int64), catalogue, self.vocabulary.n_items, vectors.device)
-            places, scores = top_k(vectors[torch.from_numpy(rows - 1).to(vectors.device)], vectors, k, viewed)
-        found = scores > -torch.inf
-        similar_ids = self.vocabulary.decode(pl.Series(places[found].numpy() + 1))
-        return table(item_ids, similar_ids, scores[found].numpy(), found.sum(1).numpy()).rename(
-            {"user_id": "item_id", "item_id": "similar_item_id"}
-        )
+            vectors = self.encoder.item_net()[1 : self.vocabulary.n_items + 1]
+            return nearest_items(self.vocabulary, vectors, item_ids, k, filter_itself)

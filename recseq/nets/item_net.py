@@ -7,6 +7,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import polars as pl
 import torch
@@ -16,6 +17,7 @@ from recseq.data.features import Categories, Standardisation, choose_features
 from recseq.data.interactions import ItemFeatures
 from recseq.data.item_vectors import read_item_vectors
 from recseq.data.vocabulary import Vocabulary
+from recseq.nets.combiner import Combiner
 from recseq.nets.dropout import Dropout
 from recseq.options import DropoutRate
 from recseq.registry import Registry
@@ -79,40 +81,63 @@ class IdsBlock(ItemNetBlock):
         return self.dropout(self.embedding.weight)
 
 
+class FeatureBlock(ItemNetBlock):
+    """Base of blocks that know an item by a table of features.
+
+    Args:
+        item_features: Features of items.
+        features: Names of the features to take; None takes all.
+        dropout: Dropout on the vectors.
+
+    Attributes:
+        config_path: Where the block's options are, for messages.
+    """
+
+    config_path: ClassVar[str]
+
+    def __init__(self, *, item_features: ItemFeatures, features: list[str] | None, dropout: DropoutRate) -> None:
+        super().__init__()
+        self.long = choose_features(self.table_of(item_features), features, f"{self.config_path}.features")
+        self.dropout = Dropout(dropout)
+
+    @staticmethod
+    @abstractmethod
+    def table_of(item_features: ItemFeatures) -> pl.DataFrame:
+        """The long table that the block is built from."""
+
+    @classmethod
+    def available(cls, item_features: ItemFeatures | None) -> bool:
+        """Whether the table has a row."""
+        return item_features is not None and not cls.table_of(item_features).is_empty()
+
+    def described_items(self) -> pl.Series:
+        """Items with a row."""
+        return self.long["item_id"].unique()
+
+
 @ITEM_NET_BLOCKS.register("categories")
-class CategoriesBlock(ItemNetBlock):
+class CategoriesBlock(FeatureBlock):
     """Sum of the embeddings of an item's categories, then dropout; zero for an item without any, for padding and MASK.
 
     Args:
         n_rows: Rows of the item matrix, R.
         n_factors: Width, D.
         vocabulary: The model's items.
-        item_features: Features of items.
-        features: Features to take; None takes all.
-        dropout: Dropout on the sums.
+        features: Options of `FeatureBlock`.
     """
 
-    @classmethod
-    def available(cls, item_features: ItemFeatures | None) -> bool:
-        """Whether there are categorical features."""
-        return item_features is not None and not item_features.categorical.is_empty()
+    config_path = "item_net.categories"
 
-    def __init__(
-        self,
-        *,
-        n_rows: int,
-        n_factors: int,
-        vocabulary: Vocabulary,
-        item_features: ItemFeatures,
-        features: list[str] | None,
-        dropout: DropoutRate,
-    ) -> None:
-        super().__init__()
-        self.long = choose_features(item_features.categorical, features, "item_net.categories.features")
+    @staticmethod
+    def table_of(item_features: ItemFeatures) -> pl.DataFrame:
+        """The categorical features."""
+        return item_features.categorical
+
+    def __init__(self, *, n_rows: int, n_factors: int, vocabulary: Vocabulary, **features: Any) -> None:
+        super().__init__(**features)
         categories = Categories.of_vocabulary(self.long, vocabulary, n_rows)
         self.columns = categories.columns
         self.embedding = nn.EmbeddingBag(self.columns.height, n_factors, mode="sum", include_last_offset=True)
-        self.dropout = Dropout(dropout)
         self.indices: torch.Tensor
         self.offsets: torch.Tensor
         self.register_buffer("indices", categories.indices)
@@ -121,10 +146,6 @@ class CategoriesBlock(ItemNetBlock):
     def forward(self) -> torch.Tensor:
         """Sums of category embeddings, (R, D)."""
         return self.dropout(self.embedding(self.indices, self.offsets))
-
-    def described_items(self) -> pl.Series:
-        """Items with a category."""
-        return self.long["item_id"].unique()
 
     def of_new_items(self, new: Vocabulary) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums over the categories that training has seen."""
@@ -135,7 +156,7 @@ class CategoriesBlock(ItemNetBlock):
 
 
 @ITEM_NET_BLOCKS.register("numeric")
-class NumericBlock(ItemNetBlock):
+class NumericBlock(FeatureBlock):
     """Numeric features, standardised over the items of training, through a linear layer, then dropout.
 
     A missing value enters as the mean (0 after standardisation) with a mark of its own; constant features are left out; padding and MASK
@@ -145,41 +166,26 @@ class NumericBlock(ItemNetBlock):
         n_rows: Rows of the item matrix, R.
         n_factors: Width, D.
         vocabulary: The model's items.
-        item_features: Features of items.
-        features: Features to take; None takes all.
-        dropout: Dropout on the vectors.
+        features: Options of `FeatureBlock`.
     """
 
-    @classmethod
-    def available(cls, item_features: ItemFeatures | None) -> bool:
-        """Whether there are numeric features."""
-        return item_features is not None and not item_features.numeric.is_empty()
+    config_path = "item_net.numeric"
 
-    def __init__(
-        self,
-        *,
-        n_rows: int,
-        n_factors: int,
-        vocabulary: Vocabulary,
-        item_features: ItemFeatures,
-        features: list[str] | None,
-        dropout: DropoutRate,
-    ) -> None:
-        super().__init__()
-        self.long = choose_features(item_features.numeric, features, "item_net.numeric.features")
+    @staticmethod
+    def table_of(item_features: ItemFeatures) -> pl.DataFrame:
+        """The numeric features."""
+        return item_features.numeric
+
+    def __init__(self, *, n_rows: int, n_factors: int, vocabulary: Vocabulary, **features: Any) -> None:
+        super().__init__(**features)
         self.standardisation = Standardisation.of_vocabulary(self.long, vocabulary)
         self.inputs: torch.Tensor
         self.register_buffer("inputs", self.standardisation.apply(self.long, vocabulary, n_rows))
         self.linear = nn.Linear(2 * self.standardisation.features.height, n_factors, bias=False)
-        self.dropout = Dropout(dropout)
 
     def forward(self) -> torch.Tensor:
         """Projected features, (R, D)."""
         return self.dropout(self.linear(self.inputs))
-
-    def described_items(self) -> pl.Series:
-        """Items with a number."""
-        return self.long["item_id"].unique()
 
     def of_new_items(self, new: Vocabulary) -> tuple[torch.Tensor, torch.Tensor]:
         """Projected features, standardised as in training."""
@@ -232,43 +238,6 @@ class PretrainedBlock(ItemNetBlock):
         """Projected vectors."""
         vectors, known = self.source.of_vocabulary(new, new.n_items + 1)
         return self.linear(vectors[1:].to(self.vectors.device)), known[1:].to(self.vectors.device)
-
-
-class Combiner(nn.Module, ABC):
-    """Base of combiners: how the vectors of an item's blocks become one.
-
-    Attributes:
-        block_factors: Width that the blocks are built with.
-    """
-
-    block_factors: int
-
-    @abstractmethod
-    def forward(self, vectors: list[torch.Tensor]) -> torch.Tensor:
-        """From the blocks' (R, block_factors) to (R, D)."""
-
-
-COMBINERS: Registry[Combiner] = Registry("item-net combiner", ("n_factors",))
-
-
-@COMBINERS.register("sum")
-class SumCombiner(Combiner):
-    """Sum of the blocks' vectors, as RecTools.
-
-    Args:
-        n_factors: Width, D.
-    """
-
-    def __init__(self, *, n_factors: int) -> None:
-        super().__init__()
-        self.block_factors = n_factors
-
-    def forward(self, vectors: list[torch.Tensor]) -> torch.Tensor:
-        """Add up."""
-        first, *others = vectors
-        for other in others:
-            first = first + other
-        return first
 
 
 class ItemNet(nn.Module):

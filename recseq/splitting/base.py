@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import polars as pl
 
@@ -32,7 +33,7 @@ class Fold:
     test_end: datetime
     dropped: dict[str, int]
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, int]:
         """Rows, users and items of both parts."""
         found: dict[str, int] = {}

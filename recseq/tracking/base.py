@@ -1,7 +1,8 @@
 """Where runs are logged."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,3 +69,31 @@ class NoTracker(Tracker):
     def hint(self) -> str | None:
         """Nothing to show."""
         return None
+
+
+@contextmanager
+def tracked(
+    tracker: Tracker, name: str, level: str, params: Mapping[str, Any], tags: Mapping[str, str], parent: str | None = None
+) -> Iterator[str]:
+    """A run of the tracker that is closed with the status of the block, whatever happens in it."""
+    run_id = tracker.start(name, level, params, tags, parent)
+    try:
+        yield run_id
+    except KeyboardInterrupt:
+        tracker.end(run_id, "KILLED")
+        raise
+    except BaseException:
+        tracker.end(run_id, "FAILED")
+        raise
+    tracker.end(run_id)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested config to `a.b.c` keys; empty mappings vanish."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

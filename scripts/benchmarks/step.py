@@ -11,15 +11,13 @@ import json
 import statistics
 import sys
 import time
-from itertools import cycle
+from itertools import chain, repeat
 from pathlib import Path
 
+import yaml
 from side_by_side import measure, report
 
-SETTINGS = {
-    "small": {"session-max-len": 20, "n-factors": 64, "n-blocks": 1, "n-heads": 4},
-    "default": {"session-max-len": 100, "n-factors": 256, "n-blocks": 2, "n-heads": 4},
-}
+SIZES = Path(__file__).parents[2] / "conf" / "size"
 LOSSES = {"softmax": "softmax", "bce": "BCE", "gbce": "gBCE", "sampled_softmax": "sampled_softmax"}
 
 
@@ -28,20 +26,19 @@ def recseq_steps(options: argparse.Namespace) -> None:
     import torch
     from hydra import compose, initialize_config_dir
 
-    from recseq.config import check_config, groups_of, model_options
+    from recseq.config import check_config
     from recseq.data.batches import TrainLoader
     from recseq.data.sequences import Histories, SequenceStore
     from recseq.data.sources import SOURCES
     from recseq.data.vocabulary import Vocabulary
     from recseq.environment import seed_everything
     from recseq.files import conf_folder
+    from recseq.model_specs import groups_of, model_options
     from recseq.models import MODELS
     from recseq.models.sequential import SequentialRecommender
     from recseq.splitting import SPLITTERS
 
-    sizes = {key.replace("-", "_"): value for key, value in SETTINGS[options.setting].items()}
-    overrides = [f"model={options.model}", f"loss={options.loss}", f"item_net=[{options.blocks}]"]
-    overrides += [f"model.{key}={value}" for key, value in sizes.items()]
+    overrides = [f"model={options.model}", f"loss={options.loss}", f"item_net=[{options.blocks}]", f"size={options.setting}"]
     if options.n_negatives:
         overrides.append(f"loss.n_negatives={options.n_negatives}")
     overrides += ["dataset=movietweetings", f"dataset.path={options.data}", "splitter.test_size=14D"]
@@ -59,7 +56,7 @@ def recseq_steps(options: argparse.Namespace) -> None:
     optimizer = module.configure_optimizers()
     loader = TrainLoader(SequenceStore.from_histories(kept, vocabulary), model.objective, model.batch_size, seed=1)
     seconds: list[float] = []
-    batches = cycle(loader)
+    batches = chain.from_iterable(repeat(loader))
     while len(seconds) < options.steps + options.warmup:
         started = time.perf_counter()
         batch = next(batches)
@@ -78,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rectools-python", help="python of a virtual environment with RecTools")
     parser.add_argument("--side", choices=["both", "recseq"], default="both")
-    parser.add_argument("--setting", choices=SETTINGS, default="small")
+    parser.add_argument("--setting", choices=sorted(path.stem for path in SIZES.glob("*.yaml")), default="small")
     parser.add_argument("--model", default="sasrec")
     parser.add_argument("--loss", choices=LOSSES, default="softmax")
     parser.add_argument("--n-negatives", type=int, default=0)
@@ -95,8 +92,9 @@ def main() -> None:
     if options.rectools_python is None:
         parser.error("--rectools-python is needed: pip install torch==2.13.0 'rectools[torch]==0.19.0' 'pyarrow<22' in a venv of its own")
     here = Path(__file__).parent
+    sizes = yaml.safe_load((SIZES / f"{options.setting}.yaml").read_text())
     theirs = [options.rectools_python, str(here / "rectools_step.py"), "--model", options.model, "--loss", LOSSES[options.loss]]
-    theirs += [word for key, value in SETTINGS[options.setting].items() for word in (f"--{key}", str(value))]
+    theirs += [word for key, value in sizes.items() for word in (f"--{key.replace('_', '-')}", str(value))]
     theirs += ["--steps", str(options.rectools_steps), "--warmup", "1", "--blocks", options.blocks, "--data", str(options.data)]
     if options.n_negatives:
         theirs += ["--n-negatives", str(options.n_negatives)]

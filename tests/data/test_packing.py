@@ -117,8 +117,9 @@ class _Shapes(TorchDispatchMode):
 def test_no_tensor_outside_attention_has_a_padded_length_axis(monkeypatch: pytest.MonkeyPatch) -> None:
     """B = 7 users, longest 31: any (7, 31, ...) or (217, ...) would be padding in disguise."""
     from recseq.nets import attention
+    from recseq.nets.combiner import SumCombiner
     from recseq.nets.encoder import SequenceEncoder
-    from recseq.nets.item_net import IdsBlock, ItemNet, SumCombiner
+    from recseq.nets.item_net import IdsBlock, ItemNet
     from recseq.nets.layers import SASRecLayers
     from recseq.nets.positions import LearnablePositions
     from recseq.nets.similarity import Dot

@@ -8,10 +8,11 @@ import pytest
 import torch
 from conftest import TINY_MODEL, composed, interactions
 
-from recseq.config import check_config, groups_of, model_options
+from recseq.config import check_config
 from recseq.data.interactions import ItemFeatures
 from recseq.environment import seed_everything
 from recseq.errors import ConfigError, DataError
+from recseq.model_specs import groups_of, model_options
 from recseq.models import MODELS, Request
 from recseq.models.sequential import SequentialRecommender
 from recseq.training.trainer import FitContext

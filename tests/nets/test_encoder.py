@@ -11,8 +11,9 @@ from recseq.data.objectives import Shifted
 from recseq.data.sequences import Histories, SequenceStore
 from recseq.data.vocabulary import Vocabulary
 from recseq.errors import ConfigError
+from recseq.nets.combiner import SumCombiner
 from recseq.nets.encoder import SequenceEncoder
-from recseq.nets.item_net import CategoriesBlock, IdsBlock, ItemNet, SumCombiner
+from recseq.nets.item_net import CategoriesBlock, IdsBlock, ItemNet
 from recseq.nets.layers import SASRecLayers
 from recseq.nets.positions import LearnablePositions
 from recseq.nets.similarity import Dot

@@ -9,12 +9,13 @@ import pytest
 import torch
 from conftest import composed
 
-from recseq.config import check_config, groups_of, model_options
+from recseq.config import check_config
 from recseq.data.batches import inference_batches
 from recseq.data.interactions import Interactions, ItemFeatures
 from recseq.data.sequences import Histories, SequenceStore
 from recseq.data.sources import SOURCES
 from recseq.data.vocabulary import Vocabulary
+from recseq.model_specs import groups_of, model_options
 from recseq.models import MODELS
 from recseq.models.sequential import SequentialRecommender
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from recseq.data.packing import PackedBatch
 from recseq.nets.attention import AttentionPlan
-from recseq.nets.item_net import COMBINERS, Combiner
+from recseq.nets.combiner import COMBINERS, Combiner
 from recseq.nets.layers import LAYERS, PreLNBlock, TransformerLayers
 from recseq.nets.positions import POSITIONS, PositionalEncoding
 from recseq.options import PositiveInt
