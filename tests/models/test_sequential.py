@@ -143,5 +143,5 @@ def test_checkpoint_is_written_and_loads_without_pickle(tmp_path: Path) -> None:
     model.fit(interactions(ROWS), None, context)
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert checkpoint["epoch"] == 0
-    assert logged[0][1] == 0
+    assert logged[0][1] == 1
     assert logged[0][0]["train_loss"] > 0
