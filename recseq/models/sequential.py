@@ -3,22 +3,21 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
-import numpy as np
 import polars as pl
 import torch
-from numpy.typing import NDArray
 
-from recseq.data.batches import TrainLoader, inference_batches
+from recseq.data.batches import TrainLoader
 from recseq.data.interactions import Interactions, ItemFeatures
 from recseq.data.objectives import OBJECTIVES
 from recseq.data.sequences import Histories, SequenceStore
 from recseq.data.vocabulary import Vocabulary
-from recseq.errors import ConfigError, DataError, TrainingError
-from recseq.models.base import MODELS, Groups, Recommender, Request, report_unsupported, table, viewed_candidates
+from recseq.errors import ConfigError, DataError
+from recseq.models.base import MODELS, Groups, Recommender, Request
 from recseq.models.item_to_item import nearest_items
+from recseq.models.sequence_ranker import RankingPlan, SequenceRanker
 from recseq.nets.combiner import COMBINERS
 from recseq.nets.encoder import SequenceEncoder
 from recseq.nets.item_net import ITEM_NET_BLOCKS, ItemNet
@@ -26,7 +25,6 @@ from recseq.nets.layers import LAYERS
 from recseq.nets.positions import POSITIONS, NoPositions
 from recseq.nets.similarity import SIMILARITIES
 from recseq.options import DropoutRate, PositiveInt, Range
-from recseq.ranking import Viewed, top_k
 from recseq.registry import PartOf
 from recseq.training.lightning_module import MODULES, SequentialModule
 from recseq.training.losses import LOSSES
@@ -34,28 +32,7 @@ from recseq.training.optimizer import make_optimizer_factory
 from recseq.training.trainer import FitContext, TrainerOptions, Watch, fit_module, make_trainer
 from recseq.training.validation import HeldOut
 
-# Tokens of one inference batch; bounds the memory of activations whatever the sequence length.
-INFERENCE_BATCH_TOKENS = 2**15
-
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RankingPlan:
-    """Whom to rank what for.
-
-    Args:
-        store: Encoded histories of the users that can be served.
-        catalogue: Items that can be recommended.
-        candidates: Those of them that may be, sorted, (C,).
-        viewed: What each user must not get.
-    """
-
-    store: SequenceStore
-    catalogue: Vocabulary
-    candidates: NDArray[np.int64]
-    viewed: Viewed | None
 
 
 @MODELS.register("sequential")
@@ -274,9 +251,10 @@ class SequentialRecommender(Recommender):
         plans: list[RankingPlan] = []
 
         def evaluate() -> dict[str, float]:
+            ranker = self.ranker
             if not plans:
-                plans.append(self._plan(request))
-            recommendations = self._rank(plans[0], request.k)
+                plans.append(ranker.plan(request))
+            recommendations = ranker.rank(plans[0], request.k)
             self.module.train()
             return held_out.score(recommendations)
 
@@ -288,72 +266,13 @@ class SequentialRecommender(Recommender):
 
     def recommend(self, request: Request) -> pl.DataFrame:
         """See `Recommender.recommend`; users with at least one item of the vocabulary in their history can be served."""
-        return self._rank(self._plan(request), request.k)
+        ranker = self.ranker
+        return ranker.rank(ranker.plan(request), request.k)
 
-    def _plan(self, request: Request) -> RankingPlan:
-        """Whom to rank what for; hangs on the vocabulary, not on the weights."""
-        histories = request.histories()
-        store = SequenceStore.from_histories(histories, self.vocabulary)
-        n_unsupported = request.user_ids.n_unique() - store.n_users
-        report_unsupported(n_unsupported, request, "no item of the model's vocabulary in their history")
-        catalogue = self._catalogue()
-        candidates = request.candidates(catalogue)
-        viewed = None
-        if request.filter_viewed:
-            items, lengths = store.items.numpy(), store.lengths
-            if catalogue is not self.vocabulary:  # items outside the vocabulary may be in histories too
-                everything = SequenceStore.from_histories(histories.of_users(store.user_ids), catalogue)
-                items, lengths = everything.items.numpy(), everything.lengths
-            viewed = viewed_candidates(items, lengths, candidates, catalogue.n_items, self.module.device)
-        return RankingPlan(store, catalogue, candidates, viewed)
-
-    def _rank(self, plan: RankingPlan, k: int) -> pl.DataFrame:
-        """The recommendations of a plan by the weights as they are; leaves the module in evaluation mode."""
-        with torch.inference_mode():
-            self.module.eval()
-            item_matrix = self.encoder.item_net()
-            vectors = item_matrix[1 : self.vocabulary.n_items + 1]
-            if plan.catalogue is not self.vocabulary:
-                vectors = torch.cat([vectors, self.encoder.item_net.new_items(self.vocabulary)[1]])
-            users = self.encoder.similarity.of_users(self.user_vectors(plan.store, item_matrix))
-            chosen = torch.from_numpy(plan.candidates - 1).to(vectors.device)
-            items_compared = self.encoder.similarity.of_items(vectors[chosen])
-            if not (users.isfinite().all() and items_compared.isfinite().all()):
-                raise TrainingError("the trained model gives scores that are not finite; try a smaller optimizer.lr")
-            places, scores = top_k(users, items_compared, k, plan.viewed)
-        found = scores > -torch.inf
-        item_ids = plan.catalogue.decode(pl.Series(plan.candidates[places[found].numpy()]))
-        return table(plan.store.user_ids, item_ids, scores[found].numpy(), found.sum(1).numpy())
-
-    def _catalogue(self) -> Vocabulary:
-        """Items that can be recommended: the vocabulary, and what is known by features alone when asked for.
-
-        Raises:
-            ConfigError: Cold items are asked for and no block knows any item by features.
-        """
-        if not self.recommend_cold_items:
-            return self.vocabulary
-        if all(block.described_items() is None for block in self.encoder.item_net.all_blocks()):
-            raise ConfigError(
-                "model.recommend_cold_items is true, but no item-net block knows items by features; use item_net=[categories]"
-            )
-        with torch.inference_mode():
-            new, _ = self.encoder.item_net.new_items(self.vocabulary)
-        return Vocabulary(pl.concat([self.vocabulary.item_ids, new.item_ids]))
-
-    def user_vectors(self, store: SequenceStore, item_matrix: torch.Tensor) -> torch.Tensor:
-        """Hidden state after each user's newest item, (U, D), in the store's order.
-
-        Args:
-            store: Encoded histories, on any device.
-            item_matrix: (R, D).
-        """
-        rows = self.objective.inference_rows(self.session_max_len)
-        recent = store.tail(rows).to(item_matrix.device)
-        users = item_matrix.new_empty((store.n_users, item_matrix.shape[1]))
-        for index, batch in inference_batches(recent, self.objective, INFERENCE_BATCH_TOKENS // rows):
-            users[torch.from_numpy(index).to(users.device)] = batch.last_rows(self.encoder(batch, item_matrix)).to(users.dtype)
-        return users
+    @property
+    def ranker(self) -> SequenceRanker:
+        """What ranks with the weights as they are."""
+        return SequenceRanker(self.encoder, self.vocabulary, self.objective, self.session_max_len, self.recommend_cold_items)
 
     def similar(self, item_ids: pl.Series, k: int, filter_itself: bool = True) -> pl.DataFrame:
         """Nearest items by the cosine of item vectors.
@@ -370,6 +289,6 @@ class SequentialRecommender(Recommender):
             DataError: An item that is not in the vocabulary.
         """
         with torch.inference_mode():
-            self.module.eval()
+            self.encoder.eval()
             vectors = self.encoder.item_net()[1 : self.vocabulary.n_items + 1]
             return nearest_items(self.vocabulary, vectors, item_ids, k, filter_itself)

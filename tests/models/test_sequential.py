@@ -86,7 +86,7 @@ def test_scores_are_dot_products_of_hidden_state_and_item_vectors(model: Sequent
     with torch.no_grad():
         matrix = model.encoder.item_net()
         store = SequenceStore.from_histories(request([3]).histories(), model.vocabulary)
-        scores = model.user_vectors(store, matrix)[0] @ matrix.T
+        scores = model.ranker.user_vectors(store, matrix)[0] @ matrix.T
     items = model.vocabulary.encode(table["item_id"]).to_numpy()
     np.testing.assert_allclose(table["score"].to_numpy(), scores.numpy()[items], rtol=1e-5)
 
