@@ -25,7 +25,8 @@ from recseq.splitting import SPLITTERS, Fold
 from recseq.sweeps.callback import parent_of
 from recseq.sweeps.references import SharedReferences
 from recseq.tracking import TRACKERS, Tracker, flatten, tracked
-from recseq.training.trainer import FitContext, TrainerOptions, require_device
+from recseq.training.context import FitContext
+from recseq.training.trainer import TrainerOptions, require_device
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from recseq.data.vocabulary import Vocabulary
 from recseq.errors import ConfigError, DataError
 from recseq.ranking import Viewed
 from recseq.registry import Registry
-from recseq.training.trainer import FitContext, TrainerOptions
+from recseq.training.context import FitContext
+from recseq.training.trainer import TrainerOptions
 from recseq.training.validation import Validation
 
 OnUnsupported = Literal["raise", "warn", "ignore"]

@@ -13,7 +13,7 @@ from recseq.errors import DataError
 from recseq.models.base import MODELS, Recommender, Request
 from recseq.models.item_scores import recommend_by_item_scores, user_item_matrix
 from recseq.options import PositiveFloat
-from recseq.training.trainer import FitContext
+from recseq.training.context import FitContext
 
 # Square float32 matrices that are alive at once while fitting.
 SQUARE_MATRICES = 3

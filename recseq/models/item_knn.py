@@ -10,7 +10,7 @@ from recseq.data.vocabulary import Vocabulary
 from recseq.models.base import MODELS, Recommender, Request
 from recseq.models.item_scores import recommend_by_item_scores, user_item_matrix
 from recseq.options import NonNegativeFloat, PositiveInt
-from recseq.training.trainer import FitContext
+from recseq.training.context import FitContext
 
 # Items whose similarities are dense at one time.
 BLOCK_ITEMS = 1024

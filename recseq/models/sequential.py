@@ -26,10 +26,12 @@ from recseq.nets.positions import POSITIONS, NoPositions
 from recseq.nets.similarity import SIMILARITIES
 from recseq.options import DropoutRate, PositiveInt, Range
 from recseq.registry import PartOf
+from recseq.training.callbacks import Watch
+from recseq.training.context import FitContext
 from recseq.training.lightning_module import MODULES, SequentialModule
 from recseq.training.losses import LOSSES
 from recseq.training.optimizer import make_optimizer_factory
-from recseq.training.trainer import FitContext, TrainerOptions, Watch, fit_module, make_trainer
+from recseq.training.trainer import TrainerOptions, fit_module, make_trainer
 from recseq.training.validation import HeldOut
 
 log = logging.getLogger(__name__)
@@ -200,6 +202,7 @@ class SequentialRecommender(Recommender):
             torch.manual_seed(context.seed)
             again = replace(
                 context,
+                folder=None if context.folder is None else context.folder / "refit",  # else it would go on from the first training's state
                 log_epoch=lambda values, epoch: context.log_epoch({f"refit_{name}": v for name, v in values.items()}, epoch),
                 label=f"{context.label}, refit",
             )
@@ -227,7 +230,7 @@ class SequentialRecommender(Recommender):
         trainer = make_trainer(options, context, watch)
         batches = TrainLoader(store.to(trainer.strategy.root_device), self.objective, self.batch_size, context.seed)
         started = time.perf_counter()
-        fit_module(trainer, self.module, batches)
+        n_epochs = fit_module(trainer, self.module, batches, context)
         seconds = time.perf_counter() - started
         self._facts = {
             "n_parameters": sum(p.numel() for p in self.module.parameters()),
@@ -240,7 +243,7 @@ class SequentialRecommender(Recommender):
             "n_train_sequences": store.n_users,
             "n_epochs": trainer.current_epoch,
             "tokens_per_epoch": batches.n_tokens,
-            "train_tokens_per_second": batches.n_tokens * trainer.current_epoch / seconds,
+            "train_tokens_per_second": batches.n_tokens * n_epochs / seconds,
             "share_users_trained": store.n_users / len(histories.lengths),
             "share_items_trained": kept.rows["item_id"].n_unique() / train.frame["item_id"].n_unique(),
         }

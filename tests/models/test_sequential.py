@@ -15,7 +15,7 @@ from recseq.errors import ConfigError, DataError
 from recseq.model_specs import groups_of, model_options
 from recseq.models import MODELS, Request
 from recseq.models.sequential import SequentialRecommender
-from recseq.training.trainer import FitContext
+from recseq.training.context import FitContext
 
 RNG = np.random.default_rng(0)
 ROWS = [(user, int(item), day) for user in range(30) for day, item in enumerate(RNG.permutation(12)[: 2 + user % 9])]

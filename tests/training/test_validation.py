@@ -19,7 +19,7 @@ from recseq.experiment import run
 from recseq.model_specs import groups_of, model_options
 from recseq.models import MODELS, Request
 from recseq.models.sequential import SequentialRecommender
-from recseq.training.trainer import FitContext
+from recseq.training.context import FitContext
 from recseq.training.validation import VALIDATIONS, HeldOut, Scoring
 
 RNG = np.random.default_rng(0)
