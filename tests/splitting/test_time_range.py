@@ -11,9 +11,16 @@ from recseq.errors import ConfigError, DataError
 from recseq.splitting.time_range import TimeRange
 
 
-def splitter(test_size: str, n_splits: int = 1, cold_users: bool = True, cold_items: bool = True, seen: bool = True) -> TimeRange:
+def splitter(
+    test_size: str, n_splits: int = 1, cold_users: bool = True, cold_items: bool = True, seen: bool = True, skip_last: int = 0
+) -> TimeRange:
     return TimeRange(
-        test_size=test_size, n_splits=n_splits, filter_cold_users=cold_users, filter_cold_items=cold_items, filter_already_seen=seen
+        test_size=test_size,
+        n_splits=n_splits,
+        skip_last=skip_last,
+        filter_cold_users=cold_users,
+        filter_cold_items=cold_items,
+        filter_already_seen=seen,
     )
 
 
