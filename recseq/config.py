@@ -205,7 +205,8 @@ def _check_metrics(node: Node, reference_models: Any) -> list[str]:
         found = METRICS.check({"type": name, **inner}, where)
         problems += found
         if not found:
-            columns += [column for k in options.cutoffs for column in METRICS.find(name, where).column_names(k, references)]
+            metric = METRICS.build({"type": name, **inner}, ref_k=options.ref_k)
+            columns += [column for k in options.cutoffs for column in metric.column_names(k, references)]
     problems += check_options(SignificanceOptions, options.significance, "metrics.significance")
     if not options.include:
         problems.append("metrics.include is empty")

@@ -17,7 +17,7 @@ from recseq.data.sources import SOURCES
 from recseq.environment import config_hash, digest, provenance, seed_everything, split_hash
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, write_text, written_aside
-from recseq.metrics import Catalogue, Evaluation, Metric, means, values_per_user
+from recseq.metrics import AnyMetric, Catalogue, Evaluation, build_metrics, score
 from recseq.metrics.significance import Significance, SignificanceOptions, compare_models, mean_intervals
 from recseq.metrics.summary import is_measure, summarise
 from recseq.model_specs import ModelSpec, choose_models, groups_used, log_unused_groups
@@ -59,7 +59,7 @@ class Run:
         split_hash: Identity of the folds.
         models: Reference models and, last, the model asked for.
         options: The `metrics` group.
-        metrics: Built metrics.
+        metrics: Built metrics, those that the data has everything for.
         tracker: Where the run is logged.
         references: Where jobs of a sweep share the results of reference models.
     """
@@ -70,7 +70,7 @@ class Run:
     split_hash: str
     models: list[ModelSpec]
     options: MetricOptions
-    metrics: list[Metric]
+    metrics: list[AnyMetric]
     tracker: Tracker
     references: SharedReferences
 
@@ -126,7 +126,7 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         split_hash=tags["recseq.split_hash"],
         models=models,
         options=options,
-        metrics=options.scoring().metrics,
+        metrics=build_metrics(options.include, options.ref_k, dataset.item_features, options.objective),
         tracker=tracker,
         references=SharedReferences(sweep_folder),
     )
@@ -146,6 +146,8 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         summary = summarise(table)
         finals = {f"{column}_{kind}": value for column, values in summary[name].items() for kind, value in values.items()}
         tracker.log_metrics(run_id, finals)
+        if options.objective_column not in summary[name]:
+            raise DataError(f"metrics.objective is {options.objective!r}, a band that no test user of any fold belongs to")
         objective = summary[name][options.objective_column]["mean"]
         result = {"model": name, "run_id": run_id, "objective": {options.objective_column: objective}, "models": summary}
         write_json(folder / "summary.json", result)
@@ -215,7 +217,7 @@ def run_fold(this: Run, fold: Fold, fold_id: str) -> list[dict[str, Any]]:
         One row of `metrics.csv` a model, the model asked for last.
     """
     print_fold(fold)
-    catalogue = Catalogue.from_train(fold.train.frame)
+    catalogue = Catalogue.from_train(fold.train.frame, this.dataset.item_features)
     test_pairs = fold.test.frame.select("user_id", "item_id").unique(maintain_order=True)
     request = Request(
         user_ids=test_pairs["user_id"].unique().sort(),
@@ -244,12 +246,12 @@ def run_fold(this: Run, fold: Fold, fold_id: str) -> list[dict[str, Any]]:
             "seed": this.config["seed"],
         }
         rows, per_user = [], []
-        for name, score in scores.items():
-            evaluation = Evaluation.of(score.recommendations, test_pairs, catalogue, references)
-            values = values_per_user(this.metrics, evaluation, this.options.cutoffs)
-            per_user.append(values.select(pl.lit(name).alias("model"), pl.all()))
-            rows.append({"model": name} | about | score.seconds | means(values))
-        recommendations = [score.recommendations.select(pl.lit(name).alias("model"), pl.all()) for name, score in scores.items()]
+        for name, result in scores.items():
+            evaluation = Evaluation.of(result.recommendations, test_pairs, catalogue, references)
+            measured = score(this.metrics, evaluation, this.options.cutoffs)
+            per_user.append(measured.per_user.select(pl.lit(name).alias("model"), pl.all()))
+            rows.append({"model": name} | about | result.seconds | measured.means)
+        recommendations = [result.recommendations.select(pl.lit(name).alias("model"), pl.all()) for name, result in scores.items()]
         pl.concat(recommendations).write_parquet(aside / "recommendations.parquet")
         test_pairs.write_parquet(aside / "test.parquet")
         pl.concat(per_user).write_parquet(aside / "per_user.parquet")

@@ -30,7 +30,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
-from recseq.metrics.base import Floats
+from recseq.metrics.catalogue import Floats
 from recseq.options import PositiveInt, Range
 
 DRAWN_AT_ONCE = 2**24  # resample counts in memory, four bytes each

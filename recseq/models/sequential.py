@@ -187,7 +187,7 @@ class SequentialRecommender(Recommender):
         Raises:
             DataError: No user has enough interactions, or nothing is left to validate with.
         """
-        held_out = self.groups.validation.hold_out(train, context.seed)
+        held_out = self.groups.validation.hold_out(train, item_features, context.seed)
         if held_out is None:
             self._train(train, item_features, context, self.groups.trainer)
             return

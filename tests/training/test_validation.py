@@ -60,7 +60,7 @@ def weights(model: SequentialRecommender) -> torch.Tensor:
 
 def test_last_interaction_takes_the_newest_row_ties_by_order() -> None:
     rows = [(1, "a", 3), (1, "b", 5), (2, "a", 1), (1, "c", 5), (3, "b", 2), (3, "a", 1), (4, "c", 0), (4, "b", 0)]
-    held = validation("last_interaction").hold_out(interactions(rows), seed=0)
+    held = validation("last_interaction").hold_out(interactions(rows), None, seed=0)
     assert set(held.pairs.rows()) == {(1, "c"), (3, "b"), (4, "b")}  # user 2 has one row
     assert held.train.frame.select("user_id", "item_id").rows() == [(1, "a"), (1, "b"), (2, "a"), (3, "a"), (4, "c")]
 
@@ -68,36 +68,36 @@ def test_last_interaction_takes_the_newest_row_ties_by_order() -> None:
 def test_users_are_sampled_by_seed_alone() -> None:
     data = interactions(ROWS)
     cut = validation("last_interaction", n_users=7)
-    first, again, other = (cut.hold_out(data, seed=seed).pairs for seed in (1, 1, 2))
+    first, again, other = (cut.hold_out(data, None, seed=seed).pairs for seed in (1, 1, 2))
     assert first.equals(again)
     assert first["user_id"].n_unique() == 7
     assert not first.equals(other)
-    assert len(cut.hold_out(data, seed=1).train) == len(data) - 7
+    assert len(cut.hold_out(data, None, seed=1).train) == len(data) - 7
 
 
 def test_last_range_leaves_rows_of_unsampled_users_out_of_training_too() -> None:
     before = [(1, "a", 0), (1, "b", 1), (2, "a", 0), (2, "c", 1)]
     within = [(1, "b", 8), (1, "c", 9), (1, "z", 9), (2, "b", 8), (2, "b", 9), (9, "a", 9)]  # seen, new, cold item, new, repeat, cold user
-    held = validation("last_range", size="2D").hold_out(interactions(before + within), seed=0)
+    held = validation("last_range", size="2D").hold_out(interactions(before + within), None, seed=0)
     assert held.train.frame.select("user_id", "item_id").rows() == [row[:2] for row in before]
     assert held.pairs.rows() == [(1, "c"), (2, "b")]
     one = validation("last_range", size="5D", n_users=1)
-    sampled = one.hold_out(interactions([(1, "a", 0), (2, "b", 0), (1, "b", 5), (2, "a", 6)]), seed=0)
+    sampled = one.hold_out(interactions([(1, "a", 0), (2, "b", 0), (1, "b", 5), (2, "a", 6)]), None, seed=0)
     assert sampled.pairs.height == 1
     assert sampled.train.frame.height == 2
 
 
 def test_nothing_to_predict_is_an_error() -> None:
     with pytest.raises(DataError, match=r"validation holds out 2 of 4 train rows.*cold items 2"):
-        validation("last_interaction").hold_out(interactions([(1, "a", 0), (1, "x", 1), (2, "a", 0), (2, "y", 1)]), seed=0)
+        validation("last_interaction").hold_out(interactions([(1, "a", 0), (1, "x", 1), (2, "a", 0), (2, "y", 1)]), None, seed=0)
     with pytest.raises(DataError, match=r"validation\.size.*leaves nothing"):
-        validation("last_range", size="90D").hold_out(interactions(ROWS), seed=0)
+        validation("last_range", size="90D").hold_out(interactions(ROWS), None, seed=0)
     with pytest.raises(ConfigError, match=r"validation\.size is '7X'"):
         validation("last_range", size="7X")
 
 
 def test_training_is_that_of_the_rest_as_if_validation_were_not_there() -> None:
-    held = validation("last_interaction").hold_out(interactions(ROWS), seed=1)
+    held = validation("last_interaction").hold_out(interactions(ROWS), None, seed=1)
     watched, _ = fit("validation=last_interaction", "validation.n_users=null", "validation.finish=last", "validation.patience=null")
     plain, _ = fit(train=held.train)
     assert torch.equal(weights(watched), weights(plain))
@@ -106,9 +106,9 @@ def test_training_is_that_of_the_rest_as_if_validation_were_not_there() -> None:
 def test_epoch_metrics_are_those_of_recommend_on_the_held_out_pairs() -> None:
     model, epochs = fit("validation=last_interaction", "validation.finish=last", "trainer.max_epochs=2", "metrics.k=[2,5]")
     assert sorted(epochs) == [1, 2]
-    held = validation("last_interaction").hold_out(interactions(ROWS), seed=1)
+    held = validation("last_interaction").hold_out(interactions(ROWS), None, seed=1)
     request = Request(held.pairs["user_id"].unique().sort(), held.train, 5)
-    expected = HeldOut(held.train, held.pairs, Scoring(held.scoring.metrics, [2, 5]), "MAP@5", "max", None, "last").score(
+    expected = HeldOut(held.train, held.pairs, None, Scoring(held.scoring.metrics, [2, 5]), "MAP@5", "max", None, "last").score(
         model.recommend(request)
     )
     assert {f"val_{name}": value for name, value in expected.items()} == {n: v for n, v in epochs[2].items() if n != "train_loss"}
@@ -125,7 +125,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
 def test_training_stops_by_patience_and_goes_back_to_the_best_epoch(
     monkeypatch: pytest.MonkeyPatch, monitor: str, values: list[float]
 ) -> None:
-    held = validation("last_interaction").hold_out(interactions(ROWS), seed=1)
+    held = validation("last_interaction").hold_out(interactions(ROWS), None, seed=1)
     two, _ = fit("trainer.max_epochs=2", train=held.train)
     scripted(monkeypatch, values)
     options = ("validation=last_interaction", f"validation.monitor={monitor}", "validation.patience=2", "trainer.max_epochs=6")
