@@ -124,11 +124,12 @@ def _percent(significance: Significance) -> str:
 
 
 def _with_interval(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:
-    """`0.4122 [0.3897, 0.4344]`: four digits of the largest, six decimals at most; empty without a value."""
+    """`0.4122 [0.3897, 0.4344]`: four digits of the largest, six decimals at most; differences three; empty without a value."""
     if value is None or low is None or high is None:
         return ""
     largest = max(abs(value), abs(low), abs(high))
-    decimals = 4 if largest == 0 else min(max(3 - math.floor(math.log10(largest)), 0), 6)
+    digits = 3 if sign else 4
+    decimals = digits if largest == 0 else min(max(digits - 1 - math.floor(math.log10(largest)), 0), 6)
     shown = [f"{round(x, decimals) + 0.0:{sign},.{decimals}f}" for x in (value, low, high)]  # + 0.0: no minus before a zero
     return f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
