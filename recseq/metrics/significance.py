@@ -160,15 +160,15 @@ def mean_intervals(
         ValueError: A model that `per_user` has no rows of.
     """
     named = [name for name in metrics if name in per_user.columns]
-    folds = [values.reshape(len(values), -1) for values in _values_of_folds(per_user, models, named)]  # (users, models * metrics)
-    low, high = _interval(folds, options, seed)
+    schema = {"model": pl.String, "metric": pl.String, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64}
     pairs = [(model, name) for model in models for name in named]
+    if not pairs:
+        return pl.DataFrame(schema=schema)
+    folds = [values.reshape(len(values), -1) for values in _values_of_folds(per_user, models, named)]  # (users, models * metrics)
     mean = _mean(np.stack([_mean(values) for values in folds]))
-    return pl.DataFrame(
-        {"model": [pair[0] for pair in pairs], "metric": [pair[1] for pair in pairs], "mean": mean, "low": low, "high": high},
-        nan_to_null=True,
-        schema={"model": pl.String, "metric": pl.String, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64},
-    )
+    low, high = _interval(folds, options, seed)
+    found = {"model": [pair[0] for pair in pairs], "metric": [pair[1] for pair in pairs], "mean": mean, "low": low, "high": high}
+    return pl.DataFrame(found, schema=schema, nan_to_null=True)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

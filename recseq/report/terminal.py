@@ -1,5 +1,6 @@
 """Tables in the terminal."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -93,10 +94,10 @@ def _intervals(model: str, significance: Significance, higher: str, lower: str) 
 
 
 def _marks(comparisons: pl.DataFrame, higher: str, lower: str) -> dict[str, str]:
-    """The mark of each metric in which the model is significantly higher, or lower, than every model that it is compared with."""
-    marks = {}
+    """The mark of each metric in which the model is significantly higher, or lower, than every reference model."""
+    marks, n_others = {}, comparisons["other"].n_unique()
     for (metric,), rows in comparisons.group_by("metric", maintain_order=True):
-        if rows["significant"].all():
+        if rows["significant"].all() and rows.height == n_others:
             if (rows["difference"] > 0).all():
                 marks[str(metric)] = higher
             elif (rows["difference"] < 0).all():
@@ -114,7 +115,8 @@ def _legend(significance: Significance, higher: str, lower: str) -> str:
         return bootstrap
     test = {"t": "paired t-test", "wilcoxon": "Wilcoxon signed-rank test"}[options.test]
     holm = ", Holm's correction" if len(others) > 1 else ""
-    return f"{higher} {lower} significantly higher, lower than {' and '.join(others)}: {test}{holm}, {_percent(significance)}. {bootstrap}"
+    than = others[0] if len(others) == 1 else f"each of {', '.join(others)}"
+    return f"{higher} {lower} significantly higher, lower than {than}: {test}{holm}, {_percent(significance)}. {bootstrap}"
 
 
 def _percent(significance: Significance) -> str:
@@ -122,10 +124,14 @@ def _percent(significance: Significance) -> str:
 
 
 def _with_interval(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:
-    """`0.412204 [0.389712, 0.434412]`, empty without a value."""
+    """`0.4122 [0.3897, 0.4344]`: four digits of the largest, six decimals at most; differences three; empty without a value."""
     if value is None or low is None or high is None:
         return ""
-    return f"{number(value, sign)} [{number(low, sign)}, {number(high, sign)}]"
+    largest = max(abs(value), abs(low), abs(high))
+    digits = 3 if sign else 4
+    decimals = digits if largest == 0 else min(max(digits - 1 - math.floor(math.log10(largest)), 0), 6)
+    shown = [f"{round(x, decimals) + 0.0:{sign},.{decimals}f}" for x in (value, low, high)]  # + 0.0: no minus before a zero
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def _cell(column: str, values: Mapping[str, float]) -> str:
@@ -134,6 +140,6 @@ def _cell(column: str, values: Mapping[str, float]) -> str:
     return number(values["mean"]) + (f" ± {number(values['std'])}" if "std" in values else "")
 
 
-def number(value: float, sign: str = "") -> str:
-    """Six decimals as the field's tables have them, fewer for large numbers; `sign="+"` shows a plus too."""
-    return f"{value:{sign}.6f}" if abs(value) < 10 else f"{value:{sign},.2f}"
+def number(value: float) -> str:
+    """Six decimals as the field's tables have them, fewer for large numbers."""
+    return f"{value:.6f}" if abs(value) < 10 else f"{value:,.2f}"

@@ -216,6 +216,11 @@ def test_intervals_of_a_models_own_mean(skewed: dict[str, dict[int, Values]]) ->
     assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
 
 
+def test_without_metrics_of_users_there_are_no_rows(skewed: dict[str, dict[int, Values]]) -> None:
+    assert mean_intervals(table(skewed), ["a"], ["CatalogCoverage@10"], OPTIONS, seed=1).is_empty()
+    assert compare_models(table(skewed), "a", ["b"], ["CatalogCoverage@10"], OPTIONS, seed=1).is_empty()
+
+
 def test_a_model_without_rows_is_named(skewed: dict[str, dict[int, Values]]) -> None:
     with pytest.raises(ValueError, match="no values of c; there are values of a, b"):
         compare_models(table(skewed), "a", ["c"], ["MAP@10"], OPTIONS, seed=1)

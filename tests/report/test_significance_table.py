@@ -74,7 +74,9 @@ def test_the_models_row_is_marked_where_it_differs_from_all_others_in_one_direct
     text = printed(monkeypatch, ROWS)
     assert cells(text, "sasrec", 0) == ["sasrec", "▲ 0.080000", "0.100000", "▼ 0.400000", "0.300000", "9.0"]
     assert cells(text, "ease", 0)[1:3] == ["0.060000", "0.150000"]
-    assert "▲ ▼ significantly higher, lower than popular and ease: paired t-test, Holm's correction, 90 %. Intervals: percentile" in text
+    assert (
+        "▲ ▼ significantly higher, lower than each of popular, ease: paired t-test, Holm's correction, 90 %. Intervals: percentile" in text
+    )
 
 
 def test_every_difference_has_its_interval_and_mark(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,11 +84,32 @@ def test_every_difference_has_its_interval_and_mark(monkeypatch: pytest.MonkeyPa
     assert "sasrec with 90 % intervals" in text
     assert cells(text, "MAP@10", 0) == [
         "MAP@10",
-        "0.080000 [0.070000, 0.090000]",
-        "▲ +0.030000 [+0.020000, +0.040000]",
-        "▲ +0.020000 [+0.010000, +0.030000]",
+        "0.08000 [0.07000, 0.09000]",
+        "▲ +0.0300 [+0.0200, +0.0400]",
+        "▲ +0.0200 [+0.0100, +0.0300]",
     ]
-    assert cells(text, "NDCG@10", 0)[2:] == ["", "▼ -0.050000 [-0.060000, -0.040000]"]
+    assert cells(text, "NDCG@10", 0)[2:] == ["", "▼ -0.0500 [-0.0600, -0.0400]"]
+
+
+def test_a_metric_that_is_compared_with_some_only_has_no_mark_in_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = printed(monkeypatch, [*ROWS[:2], ROWS[3]])
+    assert cells(text, "sasrec", 0)[1:3] == ["▲ 0.080000", "0.100000"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sign", "shown"),
+    [
+        ((0.38107, 0.34620, 0.41594), "", "0.3811 [0.3462, 0.4159]"),
+        ((0.000314, 0.000231, 0.000402), "", "0.000314 [0.000231, 0.000402]"),
+        ((-259.52, -271.25, -6.94729), "+", "-260 [-271, -7]"),
+        ((82236.76, 82000.0, 82500.0), "", "82,237 [82,000, 82,500]"),
+        ((-1e-9, -1e-9, 0.0), "+", "+0.000000 [+0.000000, +0.000000]"),
+        ((0.0, 0.0, 0.0), "+", "+0.000 [+0.000, +0.000]"),
+        ((0.5, None, None), "", ""),
+    ],
+)
+def test_numbers_of_a_cell_have_as_many_decimals_as_their_size_asks_for(values: tuple[float, ...], sign: str, shown: str) -> None:
+    assert terminal._with_interval(*values, sign=sign) == shown
 
 
 def test_one_other_model_needs_no_correction_and_none_no_marks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +118,7 @@ def test_one_other_model_needs_no_correction_and_none_no_marks(monkeypatch: pyte
     alone = printed(monkeypatch, [])
     assert "▲" not in alone
     assert "Intervals: percentile bootstrap, 1,000 resamples" in alone
-    assert cells(alone, "MAP@10", 0) == ["MAP@10", "0.080000 [0.070000, 0.090000]"]
+    assert cells(alone, "MAP@10", 0) == ["MAP@10", "0.08000 [0.07000, 0.09000]"]
 
 
 def test_a_terminal_without_these_signs_gets_others(monkeypatch: pytest.MonkeyPatch) -> None:
