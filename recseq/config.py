@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from recseq.data.sources import SOURCES
 from recseq.errors import ConfigError
 from recseq.metrics import METRICS
+from recseq.metrics.significance import SignificanceOptions
 from recseq.models import MODELS
 from recseq.nets.item_net import ITEM_NET_BLOCKS
 from recseq.options import PositiveInt, Range, did_you_mean
@@ -87,12 +88,14 @@ class MetricOptions:
         k: Cut-off, or a list of them.
         ref_k: Cut-off of reference models in metrics against them; None takes the metric's own.
         objective: The metric that a run returns to a sweep: MAP (at the largest cut-off) or, with its cut-off, MAP@10.
+        significance: How differences from the reference models are tested: `SignificanceOptions`.
         include: Options of each metric by name.
     """
 
     k: PositiveInt | list[PositiveInt]
     ref_k: PositiveInt | None
     objective: str
+    significance: Node
     include: dict[str, Any]
 
     @property
@@ -202,6 +205,7 @@ def _check_metrics(node: Node, reference_models: Any) -> list[str]:
         problems += found
         if not found:
             columns += [column for k in options.cutoffs for column in METRICS.find(name, where).column_names(k, references)]
+    problems += check_options(SignificanceOptions, options.significance, "metrics.significance")
     if not options.include:
         problems.append("metrics.include is empty")
     elif columns and options.objective_column not in columns:

@@ -19,6 +19,8 @@ from recseq.environment import config_hash, data_hash, digest, provenance, seed_
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, write_text, written_aside
 from recseq.metrics import METRICS, Catalogue, Evaluation, Metric, means, values_per_user
+from recseq.metrics.significance import Significance, SignificanceOptions, compare_models, mean_intervals
+from recseq.metrics.summary import is_measure, summarise
 from recseq.model_specs import ModelSpec, choose_models, groups_used, log_unused_groups
 from recseq.models import MODELS, Recommender, Request
 from recseq.report.examples import items_to_compare, print_run_examples
@@ -150,16 +152,17 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         table = pl.DataFrame(rows, infer_schema_length=None)
         with written_aside(folder / "metrics.csv") as aside:
             table.write_csv(aside)
+        significance = assess(this, table)
         summary = summarise(table)
         finals = {f"{column}_{kind}": value for column, values in summary[name].items() for kind, value in values.items()}
         tracker.log_metrics(run_id, finals)
         objective = summary[name][options.objective_column]["mean"]
         result = {"model": name, "run_id": run_id, "objective": {options.objective_column: objective}, "models": summary}
         write_json(folder / "summary.json", result)
-        for file in ("config.yaml", "metrics.csv", "summary.json", "provenance.json", "run.log"):
+        for file in ("config.yaml", "metrics.csv", "significance.csv", "summary.json", "provenance.json", "run.log"):
             if (folder / file).exists():
                 tracker.log_artifact(run_id, folder / file)
-    print_results(dataset.label, table, summary, name, folder, tracker.hint())
+    print_results(dataset.label, table, summary, name, significance, folder, tracker.hint())
     if config["report"]["show_examples"]:
         print_run_examples(folder, dataset, ReportOptions(**config["report"]))
     return objective
@@ -267,6 +270,27 @@ def run_fold(this: Run, fold: Fold, fold_id: str) -> list[dict[str, Any]]:
     return rows
 
 
+def assess(this: Run, table: pl.DataFrame) -> Significance:
+    """How sure the means of the model asked for are; writes `significance.csv`, where there are reference models to compare it with.
+
+    Args:
+        this: The run, its folds written.
+        table: The table of `metrics.csv`.
+    """
+    folds = table["fold"].unique(maintain_order=True).to_list()
+    files = [this.folder / f"fold_{fold}" / "per_user.parquet" for fold in folds]
+    per_user = pl.concat([pl.read_parquet(file).with_columns(fold=pl.lit(fold)) for file, fold in zip(files, folds, strict=True)])
+    *others, name = [spec.name for spec in this.models]
+    options = SignificanceOptions(**this.options.significance)
+    columns = [column for column in table.columns if is_measure(column)]
+    seed = this.config["seed"]
+    comparisons = compare_models(per_user, name, others, columns, options, seed)
+    if others:
+        with written_aside(this.folder / "significance.csv") as aside:
+            comparisons.write_csv(aside)
+    return Significance(mean_intervals(per_user, [name], columns, options, seed), comparisons, options)
+
+
 def score_reference(this: Run, spec: ModelSpec, fold: Fold, request: Request) -> FoldScores:
     """A reference model on one fold; jobs of a sweep that share data, split, seed and reference fit it once."""
     context = FitContext(folder=None, seed=this.config["seed"], label=f"{spec.name}, fold {fold.index}")
@@ -315,26 +339,6 @@ def find_similar(this: Run, model: Recommender, catalogue: Catalogue) -> pl.Data
     except DataError as error:
         log.warning("neighbours of report.items are not written: %s", error)
         return None
-
-
-def is_measure(column: str) -> bool:
-    """Whether a column of `metrics.csv` holds a measured number: a metric or seconds."""
-    return "@" in column or column.endswith("_seconds")
-
-
-def summarise(table: pl.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean, standard deviation (n - 1; absent for one fold) and n over folds of each metric of each model."""
-    summary: dict[str, dict[str, dict[str, float]]] = {}
-    for (name,), rows in table.group_by("model", maintain_order=True):
-        summary[str(name)] = {}
-        for column in rows.columns:
-            if is_measure(column):
-                values = rows[column].drop_nulls()
-                found = {"mean": float(values.mean() or 0.0), "n": values.len()}  # type: ignore[arg-type]
-                if values.len() > 1:
-                    found["std"] = float(values.std() or 0.0)  # type: ignore[arg-type]
-                summary[str(name)][column] = found
-    return summary
 
 
 def run_name(config: Mapping[str, Any]) -> str:

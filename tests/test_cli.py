@@ -62,7 +62,7 @@ def test_a_run_keeps_its_contract(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     folder = run_folder(tmp_path)
     assert {path.name for path in folder.iterdir()} == {
-        *("config.yaml", "metrics.csv", "summary.json", "provenance.json", "run.log", "fold_0", "fold_1"),
+        *("config.yaml", "metrics.csv", "significance.csv", "summary.json", "provenance.json", "run.log", "fold_0", "fold_1"),
     }
     assert str(folder) in done.stdout.replace("\n", "")
     assert "ui --host 127.0.0.1 --backend-store-uri sqlite:///outputs/mlflow.db" in done.stdout
@@ -82,6 +82,16 @@ def test_a_run_keeps_its_contract(tmp_path: Path) -> None:
     hits = metrics.filter(pl.col("model") == "sasrec")["MAP@10"]
     assert summary["models"]["sasrec"]["MAP@10"] == pytest.approx({"mean": hits.mean(), "std": hits.std(), "n": 2})
     assert summary["objective"] == {"MAP@10": pytest.approx(hits.mean())}
+
+    compared = pl.read_csv(folder / "significance.csv")
+    assert compared.select("model", "other").unique().rows() == [("sasrec", "popular")]
+    assert set(compared["metric"]) == {name for name in metrics.columns if "@" in name and not name.endswith("_popular")}
+    row = compared.row(by_predicate=pl.col("metric") == "MAP@10", named=True)
+    means = [summary["models"][name]["MAP@10"]["mean"] for name in ("sasrec", "popular")]
+    assert [row["mean"], row["other_mean"], row["difference"]] == pytest.approx([*means, means[0] - means[1]])
+    assert row["low"] <= row["difference"] <= row["high"]
+    assert "sasrec with 95 % intervals" in done.stdout
+    assert "significantly higher, lower than popular: paired t-test, 95 %." in done.stdout
 
     for fold in (0, 1):
         part = folder / f"fold_{fold}"
@@ -156,6 +166,8 @@ def test_popular_is_its_own_reference_and_says_what_it_ignores(tmp_path: Path) -
     table = pl.read_csv(run_folder(tmp_path) / "metrics.csv")
     assert table["model"].to_list() == ["popular"]
     assert table["Intersection@10_popular"].to_list() == [1.0]
+    assert not (run_folder(tmp_path) / "significance.csv").exists()  # there is nothing to compare with
+    assert "popular with 95 % intervals" in done.stdout
 
 
 def test_a_sweep_runs_every_job_though_one_fails(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from recseq.data.sources import SOURCES
 from recseq.errors import ConfigError
 from recseq.files import conf_folder
 from recseq.metrics import METRICS
+from recseq.metrics.significance import SignificanceOptions
 from recseq.models import MODELS
 from recseq.nets.combiner import COMBINERS
 from recseq.nets.item_net import ITEM_NET_BLOCKS
@@ -104,6 +105,7 @@ def test_plain_groups_hold_exactly_their_dataclasses_fields() -> None:
     assert set(config) == set(signature_of(Shell))
     for node, options in ((config.trainer, TrainerOptions), (config.size, Sizes), (config.paths, Paths), (config.metrics, MetricOptions)):
         assert set(node) == set(signature_of(options))
+    assert set(config.metrics.significance) == set(signature_of(SignificanceOptions))
     for name, block in composed("item_net=auto").item_net.items():
         if name != "auto":
             assert set(block) == set(signature_of(ITEM_NET_BLOCKS.find(name, ""))) - set(ITEM_NET_BLOCKS.provided)
@@ -113,6 +115,10 @@ def test_plain_groups_hold_exactly_their_dataclasses_fields() -> None:
 
 BAD = {
     "metrics.k=[]": "metrics.k is empty",
+    "metrics.significance.confidence=95": "metrics.significance.confidence is 95, must be > 0 and < 1",
+    "metrics.significance.n_resamples=0": "metrics.significance.n_resamples is 0, must be >= 1",
+    "metrics.significance.test=anova": "metrics.significance.test is 'anova'; allowed: t, wilcoxon",
+    "metrics.significance=null": "metrics.significance is None, must be a mapping",
     "metrics.include.HitRate=3": "metrics.include.HitRate is 3, must be a mapping",
     "dataset=tabular": "dataset.path must be set: dataset.path=...",
     "model=popular model.period_days=1e300": "must be <= 36500 and > 0",

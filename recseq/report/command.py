@@ -116,7 +116,9 @@ def report(config: Mapping[str, Any], folder: Path) -> None:
     """
     options = ReportOptions(**config["report"])
     if (options.of is None) == (options.experiment is None):
-        raise ConfigError("mode=report needs one of report.of=<folder of runs or sweeps, or a list> and report.experiment=<MLflow experiment>")
+        raise ConfigError(
+            "mode=report needs one of report.of=<folder of runs or sweeps, or a list> and report.experiment=<MLflow experiment>"
+        )
     if options.of is not None:
         found = runs_below([Path(path) for path in ([options.of] if isinstance(options.of, str) else options.of)])
     else:
@@ -201,5 +203,3 @@ def _draw(picture: Picture, path: Path) -> list[Path]:
 def _write_csv(table: pl.DataFrame, path: Path) -> None:
     with written_aside(path) as aside:
         table.write_csv(aside)
-
-

@@ -64,7 +64,9 @@ def compare(rows: Sequence[Row], baseline: Row, folds: Folds, options: Significa
         The table of `compare_models` with the baseline as `model`, and notes about the models that cannot be compared with it.
     """
     same = [row for row in rows if row.split_hash == baseline.split_hash]
-    notes = [f"{row.label} is not comparable with {baseline.label}: it was tested on other folds or data" for row in rows if row not in same]
+    notes = [
+        f"{row.label} is not comparable with {baseline.label}: it was tested on other folds or data" for row in rows if row not in same
+    ]
     tables = {row.label: per_user(row, folds) for row in same}
     empty = [label for label, table in tables.items() if table.is_empty()]
     notes += [f"{label} is not comparable: its runs have no per_user.parquet" for label in empty]

@@ -22,7 +22,12 @@ def curves_of(row: Row, folds: Folds) -> pl.DataFrame | None:
     """
     if row.is_reference:
         return None
-    tables = [table for run in row.runs for fold in (run.folds if folds is None else folds) if (table := run.table(fold, "epochs.csv")) is not None]
+    tables = [
+        table
+        for run in row.runs
+        for fold in (run.folds if folds is None else folds)
+        if (table := run.table(fold, "epochs.csv")) is not None
+    ]
     if not tables:
         return None
     numbers = [table.select(pl.col("epoch"), pl.exclude("epoch").cast(pl.Float64, strict=False)) for table in tables]
@@ -47,7 +52,12 @@ def _draw(column: str, curves: dict[str, pl.DataFrame]) -> go.Figure:
         known = curve.select("epoch", column).drop_nulls()
         style = {"color": COLOURS[i % len(COLOURS)], "dash": DASHES[i // len(COLOURS) % len(DASHES)], "width": 2}
         figure.add_scatter(
-            x=known["epoch"].to_list(), y=known[column].to_list(), mode="lines+markers", name=html.escape(label), line=style, showlegend=True
+            x=known["epoch"].to_list(),
+            y=known[column].to_list(),
+            mode="lines+markers",
+            name=html.escape(label),
+            line=style,
+            showlegend=True,
         )
     note = "<br><sup>losses of different kinds are not on one scale</sup>" if column.endswith("loss") else ""
     figure.update_layout(

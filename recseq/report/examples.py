@@ -184,7 +184,9 @@ def _choose(users: pl.Series, wanted: int | list[Any]) -> list[Any]:
 
 
 def _items(rows: Sequence[Row], fold: Fold, titles: Mapping[Any, str], options: ReportOptions) -> list[ItemExample]:
-    tables = {row.label: table for row in rows if not row.is_reference and (table := row.runs[0].table(fold.index, "similar.parquet")) is not None}
+    tables = {
+        row.label: table for row in rows if not row.is_reference and (table := row.runs[0].table(fold.index, "similar.parquet")) is not None
+    }
     catalogue = Catalogue.from_train(fold.train.frame)
     counts = dict(catalogue.items.select("item_id", "rows").iter_rows())
     found = []

@@ -57,7 +57,9 @@ class Page:
 
 def render(page: Page) -> str:
     """The page as HTML; every text is escaped, plotly.js is in it once."""
-    environment = Environment(loader=PackageLoader("recseq.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("recseq.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["number"] = _number
     environment.filters["figure"] = _figure
     metrics = [] if page.comparison.is_empty() else page.comparison["metric"].unique(maintain_order=True).to_list()

@@ -13,7 +13,16 @@ from recseq.report.points import Picture, Point, axis_label
 
 # Colours that stay apart for people who see few of them (after Okabe and Ito, 2008); shapes tell apart what shares a colour.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B")
-SHAPES = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "^"), ("x", "X"), ("triangle-down", "v"), ("star", "*"), ("cross", "P"))
+SHAPES = (
+    ("circle", "o"),
+    ("square", "s"),
+    ("diamond", "D"),
+    ("triangle-up", "^"),
+    ("x", "X"),
+    ("triangle-down", "v"),
+    ("star", "*"),
+    ("cross", "P"),
+)
 FRONT_COLOUR = "#888888"
 LEGEND_ROWS = 28  # of a PNG; more points take more columns
 MAX_LEGEND = 84  # more cannot be told apart anyway
@@ -60,7 +69,15 @@ def interactive(picture: Picture) -> go.Figure:
         title={"text": f"{html.escape(picture.title)}<br><sup>{html.escape(picture.subtitle)}</sup>", "x": 0.01, "xanchor": "left"},
         xaxis={"title": {"text": html.escape(axis_label(picture.x))}, **axis},
         yaxis={"title": {"text": html.escape(axis_label(picture.y))}, **axis},
-        legend={"groupclick": "toggleitem", "tracegroupgap": 6, "font": {"size": 12}, "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"},
+        legend={
+            "groupclick": "toggleitem",
+            "tracegroupgap": 6,
+            "font": {"size": 12},
+            "x": 1.02,
+            "xanchor": "left",
+            "y": 1,
+            "yanchor": "top",
+        },
         template="plotly_white",
         height=620,
         margin={"l": 90, "r": 20, "t": 80, "b": 70},

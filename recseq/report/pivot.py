@@ -102,7 +102,10 @@ def markdown(rows: Sequence[Row], folds: Folds) -> str:
     heads, texts, marks = cells(rows, folds)
     numbers = heads.index("item net") + 1
     ruler = ["---"] * numbers + ["---:"] * (len(heads) - numbers)
-    body = [[f"**{text}**" if best else text.replace("|", "\\|") for text, best in zip(*line, strict=True)] for line in zip(texts, marks, strict=True)]
+    body = [
+        [f"**{text}**" if best else text.replace("|", "\\|") for text, best in zip(*line, strict=True)]
+        for line in zip(texts, marks, strict=True)
+    ]
     return "".join(f"| {' | '.join(line)} |\n" for line in (heads, ruler, *body))
 
 

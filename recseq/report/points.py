@@ -105,7 +105,9 @@ def pareto_front(points: Sequence[tuple[float, float]], lower_x: bool, lower_y: 
 def make_picture(rows: Sequence[Row], folds: Folds, axes: tuple[str, str], color: str, subtitle: str) -> Picture:
     """Place the rows that have both columns."""
     x, y = axes
-    placed = [(row, here, there) for row in rows if (here := row.spread(x, folds)) is not None and (there := row.spread(y, folds)) is not None]
+    placed = [
+        (row, here, there) for row in rows if (here := row.spread(x, folds)) is not None and (there := row.spread(y, folds)) is not None
+    ]
     compared = len({row.split_hash for row in rows}) == 1
     front = pareto_front([(here.mean, there.mean) for _, here, there in placed], lower_is_better(x), lower_is_better(y))
     points = []
@@ -132,7 +134,7 @@ def choose_axes(rows: Sequence[Row], folds: Folds, x: str, y: str, strict: bool)
     Raises:
         ConfigError: A column that no row has, when strict.
     """
-    there = [column for column in [*metric_columns(rows), *SECONDS] if any(row.means(column, folds) for row in rows)]
+    there = [column for column in [*metric_columns(rows), *SECONDS] if any(row.spread(column, folds) for row in rows)]
     chosen: list[str] = []
     notes = []
     for name, wanted in (("x", x), ("y", y)):

@@ -9,6 +9,7 @@ import polars as pl
 
 from recseq.environment import NOT_IDENTITY
 from recseq.errors import ConfigError
+from recseq.metrics.summary import over_seeds
 from recseq.models import MODELS
 from recseq.options import did_you_mean
 from recseq.report.runs import FinishedRun
@@ -50,22 +51,18 @@ class Row:
         mine = run.metrics.filter(pl.col("model") == self.model)
         return mine if folds is None else mine.filter(pl.col("fold").is_in(list(folds)))
 
-    def means(self, column: str, folds: Sequence[int] | None) -> list[float]:
-        """Mean over folds of a column, one value a run that has it."""
-        tables = [self.scores(run, folds) for run in self.runs]
-        return [float(table[column].mean()) for table in tables if column in table.columns and table[column].count()]  # type: ignore[arg-type]
-
     def spread(self, column: str, folds: Sequence[int] | None) -> "Spread | None":
-        """Mean and standard deviation over seeds; None where no run has the column."""
-        values = pl.Series(self.means(column, folds), dtype=pl.Float64)
-        if values.is_empty():
+        """Mean over folds and seeds and standard deviation over seeds; None where no run has the column."""
+        tables = [table for run in self.runs if column in (table := self.scores(run, folds)).columns and table[column].count()]
+        if not tables:
             return None
-        return Spread(float(values.mean()), float(values.std()) if values.len() > 1 else None, values.len())  # type: ignore[arg-type]
+        found = over_seeds([table.select("model", "fold", "seed", column) for table in tables])[self.model][column]
+        return Spread(found["mean"], found.get("seed_std"), int(found["n_seeds"]))
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean, standard deviation (n - 1; None of a single value) and number of values."""
+    """Mean, standard deviation over seeds (n - 1; None of a single seed) and number of seeds."""
 
     mean: float
     std: float | None
@@ -78,7 +75,14 @@ def make_rows(runs: Sequence[FinishedRun]) -> list[Row]:
     for run in runs:
         groups[run.experiment_hash].append(run)
     rows = [
-        Row(members[0].model, members[0].model, sorted(members, key=lambda run: run.seed), False, settings_of(members[0]), blocks_of(members[0]))
+        Row(
+            members[0].model,
+            members[0].model,
+            sorted(members, key=lambda run: run.seed),
+            False,
+            settings_of(members[0]),
+            blocks_of(members[0]),
+        )
         for members in groups.values()
     ]
     shown = {(row.model, row.split_hash) for row in rows}
