@@ -80,12 +80,15 @@ class Reporter:
         pictures = [make_picture(rows, options.folds, axes, color, subtitle) for color in dict.fromkeys((options.color, "item_net"))]
         for name, picture in (("pareto", pictures[0]), ("pareto_item_net", pictures[-1])):
             files += _draw(picture, folder / name)
+        heads, lines, marks = cells(rows, options.folds)
         examples = [read_examples(group, options) for group in _by_split(rows)]
         page = Page(
             title=f"{' and '.join(dict.fromkeys(run.dataset for run in runs))}: {len(rows)} models",
-            facts=[("folds", subtitle), *origin(runs), ("written", f"{datetime.now():%Y-%m-%d %H:%M}")],
+            facts=[("data", subtitle), *origin(runs), ("written", f"{datetime.now():%Y-%m-%d %H:%M}")],
             notes=notes,
-            **dict(zip(("heads", "lines", "marks"), cells(rows, options.folds), strict=True)),
+            heads=heads,
+            lines=lines,
+            marks=marks,
             runs=runs_table(rows, options.folds),
             comparison=comparison,
             baseline=baseline.label,

@@ -1,23 +1,40 @@
 """What the configs differ in."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from recseq.report.rows import NO_BLOCKS, Row, varying
 
 
-def config_differences(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Keys that are not the same in all configs.
+@dataclass(frozen=True)
+class Differences:
+    """Keys that are not the same in all configs; a line is the key and its text in each model, `-` where the model has no such key.
+
+    Args:
+        labels: The models.
+        values: Keys that have more than one value.
+        presence: Keys with one value that only some models have.
+    """
+
+    labels: list[str]
+    values: list[list[str]]
+    presence: list[list[str]]
+
+
+def config_differences(rows: Sequence[Row]) -> Differences:
+    """What varies between the configs of the rows.
 
     Keys of groups that a model has no use for do not count as its own; references are left out, their configs are not in the runs.
-
-    Returns:
-        Labels of the models, and one line a key: its path and its value in each model, `-` where it has no effect.
     """
     own = [row for row in rows if not row.is_reference]
-    settings = [row.settings for row in own]
-    keys = [key for key in varying(settings) if key != "model.name"]
-    return [row.label for row in own], [[key, *(_text(each[key]) if key in each else NO_BLOCKS for each in settings)] for key in keys]
+    found = Differences([row.label for row in own], [], [])
+    for key in varying([row.settings for row in own]):
+        if key != "model.name":
+            several = len({repr(row.settings[key]) for row in own if key in row.settings}) > 1
+            line = [key, *(_text(row.settings[key]) if key in row.settings else NO_BLOCKS for row in own)]
+            (found.values if several else found.presence).append(line)
+    return found
 
 
 def _text(value: object) -> str:
-    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool | None) else str(value)
+    return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)

@@ -26,7 +26,7 @@ from recseq.splitting import SPLITTERS, Fold
 log = logging.getLogger(__name__)
 
 HIT = "✓"
-MIN_COLUMN = 26  # characters of a model's column in the terminal
+MAX_COLUMN = 40  # characters of a column in the terminal
 SAMPLE_SEED = 0  # of the users shown, so that two reports show the same
 
 
@@ -239,19 +239,27 @@ def print_examples(examples: Examples) -> None:
 
 def _print_lists(title: str, first: str | None, history: list[Shown], lists: Mapping[str, list[Shown]]) -> None:
     out = console()
-    beside = max(1, out.width // MIN_COLUMN - (first is not None))
-    labels = list(lists)
-    for start in range(0, max(len(labels), 1), beside):
-        part = labels[start : start + beside]
-        table = Table(title=escape(title) if start == 0 else None, title_justify="left")
-        table.add_column("", justify="right")
-        columns = [*([(first, history)] if first is not None else []), *((label, lists[label]) for label in part)]
+    left = [(first, history)] if first is not None else []
+    room = out.width - 6 - sum(_width(*column) for column in left)
+    parts: list[list[tuple[str, list[Shown]]]] = [[]]
+    for column in lists.items():
+        if parts[-1] and sum(_width(*each) for each in [*parts[-1], column]) > room:
+            parts.append([])
+        parts[-1].append(column)
+    for i, part in enumerate(parts):
+        table = Table(title=escape(title) if i == 0 else None, title_justify="left")
+        table.add_column("", justify="right", no_wrap=True)
+        columns = [*left, *part]
         for name, _ in columns:
-            table.add_column(escape(name), overflow="ellipsis", no_wrap=True, max_width=60)
+            table.add_column(escape(name), overflow="ellipsis", no_wrap=True, max_width=MAX_COLUMN)
         for place in range(max((len(shown) for _, shown in columns), default=0)):
-            cells = [_cell(shown[place]) if place < len(shown) else "" for _, shown in columns]
-            table.add_row(str(place + 1), *cells)
+            table.add_row(str(place + 1), *(_cell(shown[place]) if place < len(shown) else "" for _, shown in columns))
         out.print(table)
+
+
+def _width(name: str, shown: list[Shown]) -> int:
+    """Characters of a column with its border."""
+    return min(MAX_COLUMN, max([len(name), *(len(each.title) + 2 * each.hit for each in shown)])) + 3
 
 
 def _cell(shown: Shown) -> str:

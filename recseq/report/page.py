@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from recseq.report.differences import Differences
 from recseq.report.direction import lower_is_better
 from recseq.report.examples import Examples
 from recseq.report.terminal import number
@@ -51,7 +52,7 @@ class Page:
     comparison_notes: list[str]
     pictures: list[go.Figure]
     curves: list[go.Figure]
-    differences: tuple[list[str], list[list[str]]]
+    differences: Differences
     examples: list[Examples]
 
 

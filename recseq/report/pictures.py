@@ -3,12 +3,15 @@
 import html
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import ScalarFormatter
 
+from recseq.report.numbering import number_points
 from recseq.report.points import Picture, Point, axis_label
 
 # Colours that stay apart for people who see few of them (after Okabe and Ito, 2008); shapes tell apart what shares a colour.
@@ -25,6 +28,7 @@ SHAPES = (
 )
 FRONT_COLOUR = "#888888"
 LEGEND_ROWS = 28  # of a PNG; more points take more columns
+MAX_NUMBERS = 40  # more points are not numbered
 MAX_LEGEND = 84  # more cannot be told apart anyway
 
 
@@ -47,7 +51,11 @@ def interactive(picture: Picture) -> go.Figure:
     if picture.front:
         xs, ys = picture.staircase()
         line = {"color": FRONT_COLOUR, "dash": "dot", "width": 1.5}
-        figure.add_scatter(x=xs, y=ys, mode="lines", line=line, name="Pareto front", hoverinfo="skip", legendrank=10000)
+        same: dict[str, Any] = {"legendgroup": "Pareto front", "hoverinfo": "skip", "name": "Pareto front"}
+        figure.add_scatter(x=xs, y=ys, mode="lines", line=line, showlegend=False, **same)
+        ring = {"symbol": "circle-open", "size": 22, "color": FRONT_COLOUR}
+        places = {"x": [point.x.mean for point in picture.front], "y": [point.y.mean for point in picture.front]}
+        figure.add_scatter(**places, mode="markers", marker=ring, legendrank=10000, **same)
     for name, styled in _styles(picture):
         for place, (point, colour, shape) in enumerate(styled):
             title = {"legendgrouptitle": {"text": html.escape(f"{picture.color}: {name}")}} if _is_grouped(picture) and place == 0 else {}
@@ -59,7 +67,7 @@ def interactive(picture: Picture) -> go.Figure:
                 error_y=_bar(point.y.std),
                 mode="markers",
                 name=html.escape(point.label),
-                marker={"color": colour, "symbol": SHAPES[shape][0], "size": 13, "line": {"color": "white", "width": 1}},
+                marker={"color": colour, "symbol": SHAPES[shape][0], "size": 12, "opacity": 0.8, "line": {"color": "white", "width": 1}},
                 hovertemplate=_tooltip(point),
                 **group,
                 **title,
@@ -102,28 +110,33 @@ def write_html(picture: Picture, path: Path) -> None:
 
 
 def write_png(picture: Picture, path: Path) -> None:
-    """The picture on paper."""
+    """The picture on paper; the small number beside a point stands before its name in the legend too, for points that cover each other."""
     figure = Figure(figsize=(8.5, 5.6), dpi=150)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     handles: list[Line2D] = []
+    numbers = {point.label: str(i) for i, point in enumerate(picture.points, start=1)}
+    ring: dict[str, Any] = {"color": FRONT_COLOUR, "marker": "o", "markersize": 15, "fillstyle": "none"}
     if picture.front:
         axes.plot(*picture.staircase(), color=FRONT_COLOUR, linestyle=":", linewidth=1.3, zorder=1)
+        axes.plot([point.x.mean for point in picture.front], [point.y.mean for point in picture.front], linestyle="", zorder=2, **ring)
     for name, styled in _styles(picture):
         if _is_grouped(picture):
             handles.append(Line2D([], [], linestyle="", label=_plain(f"{picture.color}: {name}")))
         for point, colour, shape in styled:
-            marker = {"color": colour, "marker": SHAPES[shape][1], "markersize": 9, "markeredgecolor": "white", "markeredgewidth": 0.7}
-            bars = {"xerr": point.x.std or None, "yerr": point.y.std or None, "elinewidth": 0.8, "capsize": 2}
-            axes.errorbar(point.x.mean, point.y.mean, linestyle="", zorder=3, **bars, **marker)
-            handles.append(Line2D([], [], linestyle="", label=_plain(point.label), **marker))
+            marker: dict[str, Any] = {"color": colour, "marker": SHAPES[shape][1], "markersize": 8, "alpha": 0.8}
+            edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.7, "linestyle": ""}
+            bars: dict[str, Any] = {"xerr": point.x.std or None, "yerr": point.y.std or None, "elinewidth": 0.8, "capsize": 2}
+            axes.errorbar(point.x.mean, point.y.mean, zorder=3, **bars, **marker, **edge)
+            handles.append(Line2D([], [], label=_plain(f"{numbers[point.label]}  {point.label}"), **marker, **edge))
     if picture.front:
-        handles.append(Line2D([], [], color=FRONT_COLOUR, linestyle=":", label="Pareto front"))
+        handles.append(Line2D([], [], label="Pareto front", linestyle=":", **ring | {"markersize": 8}))
     axes.set_xlabel(_plain(axis_label(picture.x)))
     axes.set_ylabel(_plain(axis_label(picture.y)))
     for each in (axes.xaxis, axes.yaxis):
-        each.get_major_formatter().set_useOffset(False)
-    axes.ticklabel_format(style="plain", axis="both")
+        formatter = ScalarFormatter(useOffset=False)
+        formatter.set_scientific(False)
+        each.set_major_formatter(formatter)
     axes.grid(color="#eeeeee", zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(0.07)
@@ -135,6 +148,9 @@ def write_png(picture: Picture, path: Path) -> None:
         for handle, text in zip(handles, legend.get_texts(), strict=True):
             if handle.get_marker() == "None" and handle.get_linestyle() == "None":  # the head of a group
                 text.set_fontweight("bold")
+    if len(numbers) <= MAX_NUMBERS:
+        figure.canvas.draw()  # settles the limits
+        number_points(axes, [(numbers[point.label], point.x.mean, point.y.mean) for point in picture.points])
     figure.savefig(path, format="png", bbox_inches="tight")
 
 

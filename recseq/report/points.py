@@ -56,7 +56,7 @@ class Picture:
     @property
     def title(self) -> str:
         """What is against what."""
-        return f"{self.x} against {self.y}"
+        return f"{self.x} against {self.y}" + ("" if self.color == "model" else f", by {self.color}")
 
     @property
     def groups(self) -> dict[str, list[Point]]:

@@ -16,7 +16,7 @@ from recseq.report.runs import FinishedRun
 from recseq.tracking import flatten
 
 # Groups that a model may have no use for; what their keys say of such a run means nothing.
-OPTIONAL_GROUPS = ("loss", "item_net", "optimizer", "size", "trainer")
+OPTIONAL_GROUPS = ("loss", "item_net", "optimizer", "trainer")
 NO_BLOCKS = "-"
 MAX_KEYS_IN_LABEL = 3
 
@@ -100,7 +100,7 @@ def make_rows(runs: Sequence[FinishedRun]) -> list[Row]:
 
 def settings_of(run: FinishedRun) -> dict[str, Any]:
     """Flat config of a run without its seed, what cannot change a result, and groups that its model has no use for."""
-    ignored = ["seed", *NOT_IDENTITY]
+    ignored = ["seed", "size", *NOT_IDENTITY]  # sizes are in the model's keys, which take them from there
     name = str(run.config["model"]["type"])
     if name in MODELS.names():
         ignored += [group for group in OPTIONAL_GROUPS if group not in MODELS.find(name, name).uses]

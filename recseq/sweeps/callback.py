@@ -86,8 +86,8 @@ class SweepCallback(Callback):
             if (folder / "leaderboard.csv").exists():
                 self.tracker.log_artifact(self.run_id, folder / "leaderboard.csv")
             self.tracker.end(self.run_id, "FAILED" if failed else status or "KILLED")
-        print_leaderboard(table, folder, self.tracker.hint() if self.tracker is not None else None)
         self._report(folder)
+        print_leaderboard(table, folder, self.tracker.hint() if self.tracker is not None else None)
 
     def _report(self, folder: Path) -> None:
         """Tables and pictures of what has finished; whatever goes wrong with them, the sweep's results stand."""
