@@ -243,7 +243,7 @@ def run_fold(this: Run, fold: Fold, fold_id: str) -> list[dict[str, Any]]:
             log_epoch=lambda values, epoch: this.tracker.log_metrics(fold_id, values, step=epoch),
             label=f"{own.name}, fold {fold.index}",
         )
-        scores[own.name] = fit_and_recommend(this, own, fold, request, context, catalogue)
+        scores[own.name] = fit_and_recommend(this, own, fold, request, context, find_neighbours=True)
         references = {spec.name: scores[spec.name].recommendations for spec in this.models if spec.is_reference}
         about = {
             "fold": fold.index,
@@ -304,7 +304,7 @@ def score_reference(this: Run, spec: ModelSpec, fold: Fold, request: Request) ->
 
 
 def fit_and_recommend(
-    this: Run, spec: ModelSpec, fold: Fold, request: Request, context: FitContext, compare: Catalogue | None = None
+    this: Run, spec: ModelSpec, fold: Fold, request: Request, context: FitContext, find_neighbours: bool = False
 ) -> FoldScores:
     """Fit one model on a fold's train part, seeded anew, and recommend to its test users.
 
@@ -314,7 +314,7 @@ def fit_and_recommend(
         fold: The fold.
         request: Its test users.
         context: Of the fit.
-        compare: Items of which some are looked up with their neighbours; None looks up none.
+        find_neighbours: Also look up what `report.items` names, for reports to show.
     """
     seed_everything(context.seed, this.config["trainer"]["deterministic"])
     model = spec.build()
@@ -326,14 +326,14 @@ def fit_and_recommend(
     log.info("%s: fitted in %.1f s, recommended in %.1f s", context.label, *seconds.values())
     if model.facts():
         log.info("%s: %s", context.label, ", ".join(f"{name} {fact(value)}" for name, value in model.facts().items()))
-    similar = None if compare is None else find_similar(this, model, compare)
+    similar = find_similar(this, model, fold) if find_neighbours else None
     return FoldScores(recommendations, seconds, model.facts(), similar)
 
 
-def find_similar(this: Run, model: Recommender, catalogue: Catalogue) -> pl.DataFrame | None:
-    """Neighbours of the items that `report.items` names, for reports to show; None where the model compares no items."""
+def find_similar(this: Run, model: Recommender, fold: Fold) -> pl.DataFrame | None:
+    """Neighbours of the items that `report.items` names; None where the model compares no items."""
     options = ReportOptions(**this.config["report"])
-    items = items_to_compare(catalogue, options.items)
+    items = items_to_compare(fold.train.frame, options.items)["item_id"]
     try:
         return model.similar(items, options.k) if items.len() else None
     except DataError as error:

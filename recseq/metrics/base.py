@@ -134,11 +134,9 @@ class Metric(ABC):
 
     Attributes:
         label: Column name without cut-off: `HitRate`.
-        lower_is_better: Which way is up for reports: in their Pareto front and where they mark the best.
     """
 
     label: ClassVar[str]
-    lower_is_better: ClassVar[bool] = False
 
     @abstractmethod
     def per_user(self, evaluation: Evaluation, k: int) -> Floats:

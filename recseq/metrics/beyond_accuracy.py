@@ -34,7 +34,6 @@ class AvgRecPopularity(Metric):
     """
 
     label = "AvgRecPopularity"
-    lower_is_better = True
 
     def per_user(self, evaluation: Evaluation, k: int) -> Floats:
         """Mean popularity of the list."""
@@ -63,7 +62,6 @@ class Intersection(Metric):
     """
 
     label = "Intersection"
-    lower_is_better = True  # references are baselines: as good with less of the baseline's lists is more of one's own
 
     def __init__(self, ref_k: int | None = None) -> None:
         self.ref_k = ref_k

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from recseq.errors import ConfigError
-from recseq.metrics.significance import SignificanceOptions, compare_models
+from recseq.metrics.significance import SCHEMA, SignificanceOptions, compare_models
 from recseq.options import did_you_mean
 from recseq.report.pivot import Folds
 from recseq.report.rows import Row, metric_columns
@@ -73,6 +73,6 @@ def compare(rows: Sequence[Row], baseline: Row, folds: Folds, options: Significa
     known = [table for label, table in tables.items() if label not in empty]
     others = [row.label for row in same if row.label not in {baseline.label, *empty}]
     if baseline.label in empty or not others:
-        return pl.DataFrame(), notes
+        return pl.DataFrame(schema=SCHEMA), notes
     metrics = [column for column in metric_columns(same) if all(column in table.columns for table in known)]
     return compare_models(pl.concat(known, how="diagonal_relaxed"), baseline.label, others, metrics, options, seed), notes

@@ -16,7 +16,6 @@ from recseq.data.interactions import Dataset
 from recseq.data.sources import SOURCES
 from recseq.environment import data_hash
 from recseq.errors import ConfigError, RecseqError
-from recseq.metrics import Catalogue
 from recseq.report.options import ReportOptions
 from recseq.report.rows import Row, make_rows
 from recseq.report.runs import read_run
@@ -98,16 +97,20 @@ class Examples:
     notes: list[str] = field(default_factory=list)
 
 
-def items_to_compare(catalogue: Catalogue, items: int | list[Any]) -> pl.Series:
-    """The most popular items of a train part, or those that are named, as far as it has them."""
-    table = catalogue.items.sort("rows", descending=True, maintain_order=True)
+def items_to_compare(train: pl.DataFrame, items: int | list[Any]) -> pl.DataFrame:
+    """The most popular items of a train part, or those that are named, as far as it has them.
+
+    Returns:
+        Columns `item_id` and `len`, the item's rows in train.
+    """
+    table = train.group_by("item_id", maintain_order=True).len().sort("len", descending=True, maintain_order=True)
     if isinstance(items, int):
-        return table["item_id"].head(items)
+        return table.head(items)
     wanted = pl.DataFrame({"text": [str(item) for item in items]}).unique(maintain_order=True)
-    found = wanted.join(table.select("item_id", text=pl.col("item_id").cast(pl.String)), on="text", how="inner", maintain_order="left")
+    found = wanted.join(table.with_columns(text=pl.col("item_id").cast(pl.String)), on="text", how="inner", maintain_order="left")
     if found.height < wanted.height:
         log.warning("report.items: %d of %d items are not in the train part", wanted.height - found.height, wanted.height)
-    return found["item_id"]
+    return found.drop("text")
 
 
 def examples_of(rows: Sequence[Row], dataset: Dataset, options: ReportOptions) -> Examples:
@@ -187,17 +190,15 @@ def _items(rows: Sequence[Row], fold: Fold, titles: Mapping[Any, str], options: 
     tables = {
         row.label: table for row in rows if not row.is_reference and (table := row.runs[0].table(fold.index, "similar.parquet")) is not None
     }
-    catalogue = Catalogue.from_train(fold.train.frame)
-    counts = dict(catalogue.items.select("item_id", "rows").iter_rows())
     found = []
-    for item_id in items_to_compare(catalogue, options.items):
+    for item_id, n_train in items_to_compare(fold.train.frame, options.items).iter_rows():
         lists = {}
         for label, table in tables.items():
             near = table.filter((pl.col("item_id") == item_id) & (pl.col("rank") <= options.k)).sort("rank")
             if not near.is_empty():
                 lists[label] = [_shown(item, titles) for item in near["similar_item_id"]]
         if lists:
-            found.append(ItemExample(_shown(item_id, titles), counts[item_id], lists))
+            found.append(ItemExample(_shown(item_id, titles), n_train, lists))
     return found
 
 

@@ -162,8 +162,8 @@ def colour_of(row: Row, by: str) -> str:
     return str(row.settings.get(by, NO_BLOCKS))
 
 
-def check_colour(rows: Sequence[Row], by: str) -> None:
-    """Refuse a key that no row has.
+def check_colour(rows: Sequence[Row], by: str) -> str:
+    """What a picture is coloured by, when it is something.
 
     Raises:
         ConfigError: It is no key of any run.
@@ -171,6 +171,7 @@ def check_colour(rows: Sequence[Row], by: str) -> None:
     keys = {key for row in rows for key in row.settings}
     if by not in keys | {"model", "item_net"}:
         raise ConfigError(f"report.color is {by!r}; {did_you_mean(by, ['model', 'item_net', *keys])}")
+    return by
 
 
 def check_folds(runs: Sequence[FinishedRun], folds: Sequence[int] | None) -> tuple[list[FinishedRun], list[str]]:
