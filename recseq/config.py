@@ -24,6 +24,7 @@ from recseq.tracking import TRACKERS
 from recseq.training.losses import LOSSES
 from recseq.training.optimizer import check_optimizer
 from recseq.training.trainer import TrainerOptions
+from recseq.training.validation import VALIDATIONS, Scoring
 
 Node = Mapping[str, Any]
 
@@ -42,6 +43,7 @@ class Shell:
     loss: Annotated[Node, PartOf(LOSSES)]
     item_net: Node
     optimizer: Node
+    validation: Annotated[Node, PartOf(VALIDATIONS)]
     size: Node
     model: Node
     metrics: Node
@@ -111,6 +113,11 @@ class MetricOptions:
         name, _, reference = self.objective.partition("_")
         return f"{name}@{self.cutoffs[-1]}" + (f"_{reference}" if reference else "")
 
+    def scoring(self) -> Scoring:
+        """The metrics, built."""
+        metrics = [METRICS.build({"type": name, **inner}, ref_k=self.ref_k) for name, inner in self.include.items()]
+        return Scoring(metrics, self.cutoffs)
+
 
 def import_plugins(modules: list[str]) -> None:
     """Import the user's modules, whose parts register themselves; the current folder is looked in too, as `python -m` does.
@@ -154,7 +161,8 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
         if isinstance(config.get(group), Mapping):  # else the shell has said so
             problems += check_options(options, config[group], group)
     if isinstance(config.get("metrics"), Mapping):
-        problems += _check_metrics(config["metrics"], config.get("reference_models"))
+        found = _check_metrics(config["metrics"], config.get("reference_models"))
+        problems += found or _check_monitor(config.get("validation"), MetricOptions(**config["metrics"]))
     if config.get("mode") != "report" and isinstance(config.get("report"), Mapping):
         of = [f"report.{key}" for key in ("of", "experiment") if config["report"].get(key) is not None]
         problems += [f"{key} is set, which has an effect only with mode=report" for key in of]
@@ -211,3 +219,14 @@ def _check_metrics(node: Node, reference_models: Any) -> list[str]:
     elif columns and options.objective_column not in columns:
         problems.append(f"metrics.objective is {options.objective!r}; {did_you_mean(options.objective, columns)}")
     return problems
+
+
+def _check_monitor(validation: Any, options: MetricOptions) -> list[str]:
+    """Whether validation's metrics, which know no reference model, have the one that it monitors."""
+    if not isinstance(validation, Mapping) or not isinstance(monitor := validation.get("monitor"), str):
+        return []  # none is asked for, or the shell has said what is wrong
+    scoring = options.scoring()
+    columns = [column for metric in scoring.metrics for k in scoring.cutoffs for column in metric.column_names(k, [])]
+    if scoring.column(monitor) in columns:
+        return []
+    return [f"validation.monitor is {monitor!r}; {did_you_mean(monitor, columns)}"]

@@ -18,7 +18,7 @@ from recseq.data.sources import SOURCES
 from recseq.environment import config_hash, data_hash, digest, provenance, seed_everything, split_hash
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, write_text, written_aside
-from recseq.metrics import METRICS, Catalogue, Evaluation, Metric, means, values_per_user
+from recseq.metrics import Catalogue, Evaluation, Metric, means, values_per_user
 from recseq.metrics.significance import Significance, SignificanceOptions, compare_models, mean_intervals
 from recseq.metrics.summary import is_measure, summarise
 from recseq.model_specs import ModelSpec, choose_models, groups_used, log_unused_groups
@@ -30,7 +30,8 @@ from recseq.splitting import SPLITTERS, Fold
 from recseq.sweeps.callback import parent_of
 from recseq.sweeps.references import SharedReferences
 from recseq.tracking import TRACKERS, Tracker, flatten, tracked
-from recseq.training.trainer import FitContext, TrainerOptions, require_device
+from recseq.training.context import FitContext
+from recseq.training.trainer import TrainerOptions, require_device
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         split_hash=tags["recseq.split_hash"],
         models=models,
         options=options,
-        metrics=[METRICS.build({"type": name, **inner}, ref_k=options.ref_k) for name, inner in options.include.items()],
+        metrics=options.scoring().metrics,
         tracker=tracker,
         references=SharedReferences(sweep_folder),
     )
@@ -237,13 +238,16 @@ def run_fold(this: Run, fold: Fold, fold_id: str) -> list[dict[str, Any]]:
         aside.mkdir()
         scores = {spec.name: score_reference(this, spec, fold, request) for spec in this.models[:-1]}
         own = this.models[-1]
-        context = FitContext(
-            folder=aside / "checkpoints",
-            seed=this.config["seed"],
-            log_epoch=lambda values, epoch: this.tracker.log_metrics(fold_id, values, step=epoch),
-            label=f"{own.name}, fold {fold.index}",
-        )
+        epochs: dict[int, dict[str, float]] = {}
+
+        def log_epoch(values: dict[str, float], epoch: int) -> None:
+            epochs[epoch] = {"epoch": epoch} | epochs.get(epoch, {}) | values
+            this.tracker.log_metrics(fold_id, values, step=epoch)
+
+        context = FitContext(aside / "checkpoints", this.config["seed"], log_epoch, label=f"{own.name}, fold {fold.index}")
         scores[own.name] = fit_and_recommend(this, own, fold, request, context, find_neighbours=True)
+        if epochs:
+            pl.DataFrame(list(epochs.values()), infer_schema_length=None).write_csv(aside / "epochs.csv")
         references = {spec.name: scores[spec.name].recommendations for spec in this.models if spec.is_reference}
         about = {
             "fold": fold.index,
@@ -299,7 +303,7 @@ def score_reference(this: Run, spec: ModelSpec, fold: Fold, request: Request) ->
         scores = fit_and_recommend(this, spec, fold, request, context)
         return scores.recommendations, scores.seconds
 
-    key = digest([this.split_hash, fold.index, groups_used(spec.config), context.seed, request.k])
+    key = digest([this.split_hash, fold.index, groups_used(spec.config), this.config["metrics"], context.seed, request.k])
     return FoldScores(*this.references.get(key, compute), facts={})
 
 

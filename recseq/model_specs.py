@@ -9,12 +9,13 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from recseq.config import Node, check_model
+from recseq.config import MetricOptions, Node, check_model
 from recseq.errors import ConfigError
 from recseq.files import conf_folder
 from recseq.models import MODELS, Groups, Recommender
 from recseq.options import did_you_mean
 from recseq.training.trainer import TrainerOptions
+from recseq.training.validation import VALIDATIONS
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def choose_models(config: dict[str, Any]) -> list[ModelSpec]:
     specs: dict[str, ModelSpec] = {}
     for name in config["reference_models"]:
         reference = compose_reference(name, config["size"])
-        reference["trainer"] = config["trainer"]
+        reference |= {group: config[group] for group in ("trainer", "validation", "metrics")}
         spec = ModelSpec(reference["model"]["name"], reference, is_reference=True)
         if spec.name == own.name:
             if groups_used(spec.config) != groups_used(own.config):
@@ -70,7 +71,7 @@ def groups_used(config: Mapping[str, Any]) -> dict[str, Any]:
 def log_unused_groups(model: ModelSpec, config: Mapping[str, Any]) -> None:
     """Say once which groups the model has no use for."""
     uses = MODELS.find(config["model"]["type"], "model.type").uses
-    unused = [group for group in ("loss", "item_net", "optimizer", "size", "trainer") if group not in uses]
+    unused = [group for group in ("loss", "item_net", "optimizer", "size", "trainer", "validation") if group not in uses]
     if unused:
         log.info("model %s has no use for the groups %s; they are ignored", model.name, ", ".join(unused))
 
@@ -89,6 +90,7 @@ def groups_of(config: Mapping[str, Any]) -> Groups:
         item_net_auto=bool(config["item_net"].get("auto", False)),
         optimizer=config["optimizer"],
         trainer=TrainerOptions(**config["trainer"]),
+        validation=VALIDATIONS.build(config["validation"], scoring=MetricOptions(**config["metrics"]).scoring()),
     )
 
 

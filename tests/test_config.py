@@ -27,12 +27,14 @@ from recseq.training.lightning_module import MODULES
 from recseq.training.losses import LOSSES
 from recseq.training.negatives import NEGATIVES
 from recseq.training.trainer import TrainerOptions
+from recseq.training.validation import VALIDATIONS
 
 GROUPS: dict[str, Registry] = {
     "dataset": SOURCES,
     "splitter": SPLITTERS,
     "loss": LOSSES,
     "tracking": TRACKERS,
+    "validation": VALIDATIONS,
     "model/objective": OBJECTIVES,
     "model/positions": POSITIONS,
     "model/layers": LAYERS,

@@ -18,7 +18,7 @@ from recseq.environment import seed_everything
 from recseq.model_specs import groups_of, model_options
 from recseq.models import MODELS
 from recseq.models.sequential import SequentialRecommender
-from recseq.training.trainer import FitContext
+from recseq.training.context import FitContext
 
 PLUGINS = Path(__file__).parent / "plugins"
 USE = ("plugins=[albert_parts]", f"hydra.searchpath=[file://{PLUGINS}/albert_parts/conf]")

@@ -134,9 +134,11 @@ class Metric(ABC):
 
     Attributes:
         label: Column name without cut-off: `HitRate`.
+        higher_is_better: Direction, for early stopping, best checkpoints, leaderboards and pictures.
     """
 
     label: ClassVar[str]
+    higher_is_better: ClassVar[bool] = True
 
     @abstractmethod
     def per_user(self, evaluation: Evaluation, k: int) -> Floats:

@@ -34,6 +34,7 @@ class AvgRecPopularity(Metric):
     """
 
     label = "AvgRecPopularity"
+    higher_is_better = False  # lower is further from recommending what is popular anyway
 
     def per_user(self, evaluation: Evaluation, k: int) -> Floats:
         """Mean popularity of the list."""

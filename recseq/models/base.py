@@ -16,7 +16,9 @@ from recseq.data.vocabulary import Vocabulary
 from recseq.errors import ConfigError, DataError
 from recseq.ranking import Viewed
 from recseq.registry import Registry
-from recseq.training.trainer import FitContext, TrainerOptions
+from recseq.training.context import FitContext
+from recseq.training.trainer import TrainerOptions
+from recseq.training.validation import Validation
 
 OnUnsupported = Literal["raise", "warn", "ignore"]
 
@@ -116,6 +118,7 @@ class Groups:
         item_net_auto: Blocks that the data has no features for are left out instead of refused.
         optimizer: Node of the optimizer, with `_target_`.
         trainer: Trainer options.
+        validation: Chooses an epoch.
     """
 
     loss: Mapping[str, Any]
@@ -123,6 +126,7 @@ class Groups:
     item_net_auto: bool
     optimizer: Mapping[str, Any]
     trainer: TrainerOptions
+    validation: Validation
 
 
 MODELS: Registry[Recommender] = Registry("model", ("groups",))

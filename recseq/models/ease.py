@@ -14,7 +14,7 @@ from recseq.models.base import MODELS, Recommender, Request
 from recseq.models.item_scores import recommend_by_item_scores, user_item_matrix
 from recseq.models.item_to_item import heaviest_items, known_items
 from recseq.options import PositiveFloat
-from recseq.training.trainer import FitContext
+from recseq.training.context import FitContext
 
 # Square float32 matrices that are alive at once while fitting.
 SQUARE_MATRICES = 3

@@ -11,7 +11,7 @@ from recseq.models.base import MODELS, Recommender, Request
 from recseq.models.item_scores import recommend_by_item_scores, user_item_matrix
 from recseq.models.item_to_item import heaviest_items, known_items
 from recseq.options import NonNegativeFloat, PositiveInt
-from recseq.training.trainer import FitContext
+from recseq.training.context import FitContext
 
 # Items whose similarities are dense at one time.
 BLOCK_ITEMS = 1024

@@ -15,7 +15,7 @@ from recseq.errors import DataError
 from recseq.models.base import MODELS, Recommender, Request, table, viewed_candidates
 from recseq.options import Range
 from recseq.ranking import top_k
-from recseq.training.trainer import FitContext
+from recseq.training.context import FitContext
 
 SCORES = {
     "users": pl.col("user_id").n_unique(),

@@ -1,20 +1,23 @@
 """The sequential recommender: SASRec, BERT4Rec and what comes after are its compositions."""
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import polars as pl
 import torch
 
-from recseq.data.batches import TrainLoader, inference_batches
+from recseq.data.batches import TrainLoader
 from recseq.data.interactions import Interactions, ItemFeatures
 from recseq.data.objectives import OBJECTIVES
 from recseq.data.sequences import Histories, SequenceStore
 from recseq.data.vocabulary import Vocabulary
-from recseq.errors import ConfigError, DataError, TrainingError
-from recseq.models.base import MODELS, Groups, Recommender, Request, report_unsupported, table, viewed_candidates
+from recseq.errors import ConfigError, DataError
+from recseq.models.base import MODELS, Groups, Recommender, Request
 from recseq.models.item_to_item import nearest_items
+from recseq.models.sequence_ranker import RankingPlan, SequenceRanker
 from recseq.nets.combiner import COMBINERS
 from recseq.nets.encoder import SequenceEncoder
 from recseq.nets.item_net import ITEM_NET_BLOCKS, ItemNet
@@ -22,15 +25,16 @@ from recseq.nets.layers import LAYERS
 from recseq.nets.positions import POSITIONS, NoPositions
 from recseq.nets.similarity import SIMILARITIES
 from recseq.options import DropoutRate, PositiveInt, Range
-from recseq.ranking import top_k
 from recseq.registry import PartOf
+from recseq.training.callbacks import Watch
+from recseq.training.context import FitContext
 from recseq.training.lightning_module import MODULES, SequentialModule
 from recseq.training.losses import LOSSES
 from recseq.training.optimizer import make_optimizer_factory
-from recseq.training.trainer import FitContext, fit_module, make_trainer
+from recseq.training.trainer import TrainerOptions, fit_module, make_trainer
+from recseq.training.validation import HeldOut
 
-# Tokens of one inference batch; bounds the memory of activations whatever the sequence length.
-INFERENCE_BATCH_TOKENS = 2**15
+log = logging.getLogger(__name__)
 
 
 @MODELS.register("sequential")
@@ -59,7 +63,7 @@ class SequentialRecommender(Recommender):
         groups: The config groups beside `model`.
     """
 
-    uses = ("loss", "item_net", "optimizer", "size", "trainer")
+    uses = ("loss", "item_net", "optimizer", "size", "trainer", "validation")
 
     def __init__(
         self,
@@ -178,11 +182,42 @@ class SequentialRecommender(Recommender):
         return MODULES.build(self._nodes["module"], encoder=encoder, loss=loss, optimizer=optimizer)
 
     def fit(self, train: Interactions, item_features: ItemFeatures | None, context: FitContext) -> None:
-        """Build sequences, vocabulary and nets, and train.
+        """Build sequences, vocabulary and nets, and train; validation, when it is on, is cut from `train` and chooses the epoch.
 
         Raises:
-            DataError: No user has enough interactions.
+            DataError: No user has enough interactions, or nothing is left to validate with.
         """
+        held_out = self.groups.validation.hold_out(train, context.seed)
+        if held_out is None:
+            self._train(train, item_features, context, self.groups.trainer)
+            return
+        watch = Watch(self._evaluation(held_out), held_out.monitor, held_out.mode, held_out.patience)
+        self._train(held_out.train, item_features, context, self.groups.trainer, watch)
+        epoch, value = watch.best(self.module, restore=held_out.finish == "best")
+        n_epochs = int(self._facts["n_epochs"])
+        log.info("%s: best of %d epochs is %d, %s %.6f", context.label, n_epochs, epoch, watch.monitor, value)
+        if epoch == self.groups.trainer.max_epochs:
+            log.warning("%s: the best epoch is the last, %d: training was cut short; raise trainer.max_epochs", context.label, epoch)
+        if held_out.finish == "refit":
+            torch.manual_seed(context.seed)
+            again = replace(
+                context,
+                folder=None if context.folder is None else context.folder / "refit",  # else it would go on from the first training's state
+                log_epoch=lambda values, epoch: context.log_epoch({f"refit_{name}": v for name, v in values.items()}, epoch),
+                label=f"{context.label}, refit",
+            )
+            self._train(train, item_features, again, replace(self.groups.trainer, max_epochs=epoch))
+        self._facts |= {"best_epoch": epoch, "n_validation_pairs": held_out.pairs.height}
+
+    def _train(
+        self,
+        train: Interactions,
+        item_features: ItemFeatures | None,
+        context: FitContext,
+        options: TrainerOptions,
+        watch: Watch | None = None,
+    ) -> None:
+        """Vocabulary, sequences, nets and training, all anew."""
         histories = Histories.from_frame(train.frame)
         kept = histories.keep(self.train_min_user_interactions, self.objective.stored_rows(self.session_max_len))
         if len(kept.lengths) == 0:
@@ -192,10 +227,10 @@ class SequentialRecommender(Recommender):
         store = SequenceStore.from_histories(kept, self.vocabulary)
         item_counts = torch.bincount(store.items, minlength=self.vocabulary.n_items + 1)[1:]
         self.module = self.build_module(self.vocabulary, item_features, item_counts)
-        trainer = make_trainer(self.groups.trainer, context)
+        trainer = make_trainer(options, context, watch)
         batches = TrainLoader(store.to(trainer.strategy.root_device), self.objective, self.batch_size, context.seed)
         started = time.perf_counter()
-        fit_module(trainer, self.module, batches)
+        n_epochs = fit_module(trainer, self.module, batches, context)
         seconds = time.perf_counter() - started
         self._facts = {
             "n_parameters": sum(p.numel() for p in self.module.parameters()),
@@ -206,11 +241,27 @@ class SequentialRecommender(Recommender):
             },
             "n_vocabulary": self.vocabulary.n_items,
             "n_train_sequences": store.n_users,
+            "n_epochs": trainer.current_epoch,
             "tokens_per_epoch": batches.n_tokens,
-            "train_tokens_per_second": batches.n_tokens * trainer.current_epoch / seconds,
+            "train_tokens_per_second": batches.n_tokens * n_epochs / seconds,
             "share_users_trained": store.n_users / len(histories.lengths),
             "share_items_trained": kept.rows["item_id"].n_unique() / train.frame["item_id"].n_unique(),
         }
+
+    def _evaluation(self, held_out: HeldOut) -> Callable[[], dict[str, float]]:
+        """Metrics of the module as it is on a validation part; histories are encoded at the first call, once for all epochs."""
+        request = Request(held_out.pairs["user_id"].unique().sort(), held_out.train, held_out.k, on_unsupported="ignore")
+        plans: list[RankingPlan] = []
+
+        def evaluate() -> dict[str, float]:
+            ranker = self.ranker
+            if not plans:
+                plans.append(ranker.plan(request))
+            recommendations = ranker.rank(plans[0], request.k)
+            self.module.train()
+            return held_out.score(recommendations)
+
+        return evaluate
 
     def facts(self) -> dict[str, float]:
         """Parameters per part and per item-net block, vocabulary, tokens, shares of users and items trained on."""
@@ -219,61 +270,13 @@ class SequentialRecommender(Recommender):
 
     def recommend(self, request: Request) -> pl.DataFrame:
         """See `Recommender.recommend`; users with at least one item of the vocabulary in their history can be served."""
-        histories = request.histories()
-        store = SequenceStore.from_histories(histories, self.vocabulary)
-        n_unsupported = request.user_ids.n_unique() - store.n_users
-        report_unsupported(n_unsupported, request, "no item of the model's vocabulary in their history")
-        device = self.module.device
-        with torch.inference_mode():
-            self.module.eval()
-            item_matrix = self.encoder.item_net()
-            catalogue, vectors = self._catalogue(item_matrix)
-            candidates = request.candidates(catalogue)
-            viewed = None
-            if request.filter_viewed:
-                items, lengths = store.items.numpy(), store.lengths
-                if catalogue is not self.vocabulary:  # items outside the vocabulary may be in histories too
-                    everything = SequenceStore.from_histories(histories.of_users(store.user_ids), catalogue)
-                    items, lengths = everything.items.numpy(), everything.lengths
-                viewed = viewed_candidates(items, lengths, candidates, catalogue.n_items, device)
-            users = self.encoder.similarity.of_users(self.user_vectors(store, item_matrix))
-            items_compared = self.encoder.similarity.of_items(vectors[torch.from_numpy(candidates - 1).to(device)])
-            if not (users.isfinite().all() and items_compared.isfinite().all()):
-                raise TrainingError("the trained model gives scores that are not finite; try a smaller optimizer.lr")
-            places, scores = top_k(users, items_compared, request.k, viewed)
-        found = scores > -torch.inf
-        item_ids = catalogue.decode(pl.Series(candidates[places[found].numpy()]))
-        return table(store.user_ids, item_ids, scores[found].numpy(), found.sum(1).numpy())
+        ranker = self.ranker
+        return ranker.rank(ranker.plan(request), request.k)
 
-    def _catalogue(self, item_matrix: torch.Tensor) -> tuple[Vocabulary, torch.Tensor]:
-        """Items that can be recommended and their vectors, (n, D): the vocabulary, and what is known by features alone when asked for.
-
-        Raises:
-            ConfigError: Cold items are asked for and no block knows any item by features.
-        """
-        vectors = item_matrix[1 : self.vocabulary.n_items + 1]
-        if not self.recommend_cold_items:
-            return self.vocabulary, vectors
-        if all(block.described_items() is None for block in self.encoder.item_net.all_blocks()):
-            raise ConfigError(
-                "model.recommend_cold_items is true, but no item-net block knows items by features; use item_net=[categories]"
-            )
-        new, new_vectors = self.encoder.item_net.new_items(self.vocabulary)
-        return Vocabulary(pl.concat([self.vocabulary.item_ids, new.item_ids])), torch.cat([vectors, new_vectors])
-
-    def user_vectors(self, store: SequenceStore, item_matrix: torch.Tensor) -> torch.Tensor:
-        """Hidden state after each user's newest item, (U, D), in the store's order.
-
-        Args:
-            store: Encoded histories, on any device.
-            item_matrix: (R, D).
-        """
-        rows = self.objective.inference_rows(self.session_max_len)
-        recent = store.tail(rows).to(item_matrix.device)
-        users = item_matrix.new_empty((store.n_users, item_matrix.shape[1]))
-        for index, batch in inference_batches(recent, self.objective, INFERENCE_BATCH_TOKENS // rows):
-            users[torch.from_numpy(index).to(users.device)] = batch.last_rows(self.encoder(batch, item_matrix)).to(users.dtype)
-        return users
+    @property
+    def ranker(self) -> SequenceRanker:
+        """What ranks with the weights as they are."""
+        return SequenceRanker(self.encoder, self.vocabulary, self.objective, self.session_max_len, self.recommend_cold_items)
 
     def similar(self, item_ids: pl.Series, k: int, filter_itself: bool = True) -> pl.DataFrame:
         """Nearest items by the cosine of item vectors.
@@ -290,6 +293,6 @@ class SequentialRecommender(Recommender):
             DataError: An item that is not in the vocabulary.
         """
         with torch.inference_mode():
-            self.module.eval()
+            self.encoder.eval()
             vectors = self.encoder.item_net()[1 : self.vocabulary.n_items + 1]
             return nearest_items(self.vocabulary, vectors, item_ids, k, filter_itself)

@@ -1,27 +1,25 @@
 """The Lightning trainer as recseq sets it up."""
 
 import logging
-import math
-import sys
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from recseq.data.batches import TrainLoader
-from recseq.errors import ConfigError, TrainingError
+from recseq.errors import ConfigError
 from recseq.options import NonNegativeFloat, PositiveInt
+from recseq.training.callbacks import EpochEnd, ProgressBar, Watch
+from recseq.training.context import LAST, FitContext
 from recseq.training.lightning_module import SequentialModule
 
+log = logging.getLogger(__name__)
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its notes on devices and products are not about this run
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-EpochLog = Callable[[dict[str, float], int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,23 +49,6 @@ class TrainerOptions:
     checkpoint: bool
 
 
-@dataclass
-class FitContext:
-    """Where and how a fit runs; what the flow knows and a model does not.
-
-    Args:
-        folder: For checkpoints; None keeps nothing.
-        seed: Of weights, dropout, order and draws.
-        log_epoch: Receives metrics and the number of the epoch.
-        label: For the progress bar.
-    """
-
-    folder: Path | None
-    seed: int
-    log_epoch: EpochLog = field(default=lambda metrics, epoch: None)
-    label: str = "fit"
-
-
 def require_device(options: TrainerOptions) -> None:
     """Refuse a device that this machine does not have.
 
@@ -78,19 +59,26 @@ def require_device(options: TrainerOptions) -> None:
         raise ConfigError("trainer.accelerator is 'gpu', but this machine has no CUDA device; use trainer=cpu or trainer=auto")
 
 
-def make_trainer(options: TrainerOptions, context: FitContext) -> pl.Trainer:
+def make_trainer(options: TrainerOptions, context: FitContext, watch: Watch | None = None) -> pl.Trainer:
     """A trainer for one fit.
+
+    Args:
+        options: The `trainer` group.
+        context: Where and how the fit runs.
+        watch: Scores a validation part after each epoch.
 
     Raises:
         ConfigError: The device asked for is not there.
     """
     require_device(options)
-    callbacks: list[pl.Callback] = [_EpochEnd(context)]
+    callbacks: list[pl.Callback] = [EpochEnd(context, watch)]
     if options.enable_progress_bar:
-        callbacks.append(_ProgressBar(context.label))
+        callbacks.append(ProgressBar(context.label))
     save = options.checkpoint and context.folder is not None
-    if save:
-        callbacks.append(ModelCheckpoint(context.folder, filename="last", save_top_k=1, enable_version_counter=False))
+    if watch is not None:
+        callbacks += watch.callbacks(context.folder if save else None)
+    if save:  # behind what watches: it saves their state too
+        callbacks.append(ModelCheckpoint(context.folder, filename=LAST, save_top_k=1, enable_version_counter=False))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="GPU available but not used")
         return pl.Trainer(
@@ -103,15 +91,20 @@ def make_trainer(options: TrainerOptions, context: FitContext) -> pl.Trainer:
             limit_train_batches=options.limit_train_batches if options.limit_train_batches is not None else 1.0,
             enable_progress_bar=options.enable_progress_bar,
             enable_model_summary=False,
-            enable_checkpointing=save,
+            enable_checkpointing=save or watch is not None,
             logger=False,
             callbacks=callbacks,
             use_distributed_sampler=False,
         )
 
 
-def fit_module(trainer: pl.Trainer, module: SequentialModule, batches: TrainLoader) -> None:
-    """Train; Lightning's notes about what does not concern a packed loader are kept out of the log.
+def fit_module(trainer: pl.Trainer, module: SequentialModule, batches: TrainLoader, context: FitContext) -> int:
+    """Train, going on from the last finished epoch where the context's folder has the state of an interrupted training.
+
+    Lightning's notes about what does not concern a packed loader are kept out of the log.
+
+    Returns:
+        Epochs trained now, without those of the state that it went on from.
 
     Raises:
         KeyboardInterrupt: Ctrl-C, which Lightning turns into an exit.
@@ -121,59 +114,14 @@ def fit_module(trainer: pl.Trainer, module: SequentialModule, batches: TrainLoad
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+        state = context.state
+        if state is not None:
+            log.info("%s: going on from %s", context.label, state.name)
         try:
-            trainer.fit(module, batches)
+            trainer.fit(module, batches, ckpt_path=state, weights_only=True)
         except SystemExit:
             if trainer.interrupted:
                 raise KeyboardInterrupt from None
             raise
-
-
-class _EpochEnd(pl.Callback):
-    """Sets the loader's epoch and hands the epoch's metrics on."""
-
-    def __init__(self, context: FitContext) -> None:
-        self.context = context
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        loader: Any = trainer.train_dataloader
-        loader.set_epoch(trainer.current_epoch)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if "train_loss" in metrics and not math.isfinite(metrics["train_loss"]):
-            raise TrainingError(
-                f"{self.context.label}: the loss is {metrics['train_loss']} after epoch {trainer.current_epoch + 1}; training diverged, "
-                f"try a smaller optimizer.lr or trainer.gradient_clip_val"
-            )
-        if "train_loss" in metrics:
-            logging.getLogger(__name__).info(
-                "%s: epoch %d of %s, train_loss %.4f",
-                self.context.label,
-                trainer.current_epoch + 1,
-                trainer.max_epochs,
-                metrics["train_loss"],
-            )
-        self.context.log_epoch(metrics, trainer.current_epoch)
-
-
-class _ProgressBar(TQDMProgressBar):
-    """One bar an epoch, named after the fit."""
-
-    def __init__(self, label: str) -> None:
-        super().__init__(refresh_rate=10 if sys.stderr.isatty() else 100)
-        self.label = label
-
-    def init_train_tqdm(self) -> Any:
-        bar = super().init_train_tqdm()
-        bar.set_description(self.label)
-        return bar
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        super().on_train_epoch_start(trainer, *args)
-        self.train_progress_bar.set_description(f"{self.label}, epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
-
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        return dict(metrics)
+    (epochs,) = (callback for callback in trainer.callbacks if isinstance(callback, EpochEnd))  # type: ignore[attr-defined]
+    return len(epochs.history) - epochs.n_restored

@@ -11,7 +11,7 @@ from recseq.errors import ConfigError
 from recseq.model_specs import groups_of, model_options
 from recseq.models import MODELS
 from recseq.models.sequential import SequentialRecommender
-from recseq.training.trainer import FitContext
+from recseq.training.context import FitContext
 
 LOSSES = ("softmax", "bce", "gbce", "sampled_softmax")
 BACKBONES = {

@@ -11,7 +11,7 @@ from recseq.errors import DataError
 from recseq.metrics import METRICS, Catalogue, Evaluation, means, values_per_user
 from recseq.models import MODELS, Recommender, Request
 from recseq.splitting import SPLITTERS
-from recseq.training.trainer import FitContext
+from recseq.training.context import FitContext
 
 RNG = np.random.default_rng(1)
 ROWS = [(user, int(item), day) for user in range(40) for day, item in enumerate(RNG.integers(0, 15, 2 + user % 6))]

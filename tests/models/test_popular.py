@@ -9,7 +9,7 @@ from recseq.data.sources import SOURCES
 from recseq.metrics import METRICS, Catalogue, Evaluation, means, values_per_user
 from recseq.models import MODELS, Recommender, Request
 from recseq.splitting import SPLITTERS
-from recseq.training.trainer import FitContext
+from recseq.training.context import FitContext
 
 ROWS = [(1, "b", 0), (2, "b", 0), (1, "a", 1), (2, "a", 1), (3, "c", 2), (3, "c", 3), (3, "c", 4), (4, "d", 9)]
 

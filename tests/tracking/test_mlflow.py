@@ -44,7 +44,7 @@ def test_a_run_is_logged_as_a_tree(tmp_path: Path) -> None:
     assert top.data.metrics["MAP_10_mean"] == pytest.approx(summary["MAP@10"]["mean"]) == pytest.approx(value)
     assert top.data.metrics["MAP_10_std"] == pytest.approx(summary["MAP@10"]["std"])
     assert [m.step for m in client.get_metric_history(top.info.run_id, "MAP_10")] == [0, 1]
-    assert [m.step for m in client.get_metric_history(folds[0].info.run_id, "train_loss")] == [0, 1]
+    assert [m.step for m in client.get_metric_history(folds[0].info.run_id, "train_loss")] == [1, 2]
     assert folds[0].data.metrics["n_vocabulary"] > 0
     names = {file.path for file in client.list_artifacts(top.info.run_id)}
     assert {"config.yaml", "metrics.csv", "significance.csv", "summary.json", "provenance.json"} <= names

@@ -1,0 +1,168 @@
+"""What happens around training epochs: scoring, keeping the best, stopping, and the state that a resumed training goes on from."""
+
+import logging
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+
+from recseq.errors import TrainingError
+from recseq.training.context import FitContext
+
+log = logging.getLogger(__name__)
+
+
+class Watch:
+    """Scores a validation part after each epoch, keeps the best epoch's weights, and stops training that no longer improves.
+
+    Args:
+        evaluate: Metrics of the module as it is, by column.
+        monitor: Column of the metric that chooses.
+        mode: Whether its largest or its smallest value is best.
+        patience: Stop after so many epochs without improvement; None trains on.
+    """
+
+    def __init__(self, evaluate: Callable[[], dict[str, float]], monitor: str, mode: Literal["max", "min"], patience: int | None) -> None:
+        self._evaluate = evaluate
+        self.monitor = f"val_{monitor}"
+        self.mode = mode
+        self.patience = patience
+        self._temporary: TemporaryDirectory[str] | None = None
+        self._checkpoint: ModelCheckpoint
+
+    def evaluate(self) -> dict[str, float]:
+        """Metrics of the module as it is, `val_MAP@10`."""
+        return {f"val_{name}": value for name, value in self._evaluate().items()}
+
+    def callbacks(self, folder: Path | None) -> list[pl.Callback]:
+        """Lightning's callbacks for it.
+
+        Args:
+            folder: Where `best.ckpt` is kept; None keeps it until `restore` only.
+        """
+        if folder is None:
+            self._temporary = TemporaryDirectory(prefix="recseq-")
+            folder = Path(self._temporary.name)
+        self._checkpoint = ModelCheckpoint(
+            folder, filename="best", monitor=self.monitor, mode=self.mode, save_on_train_epoch_end=True, enable_version_counter=False
+        )
+        found: list[pl.Callback] = [self._checkpoint]
+        if self.patience is not None:
+            found.append(_Patience(self.monitor, patience=self.patience, mode=self.mode, check_on_train_epoch_end=True))
+        return found
+
+    def best(self, module: pl.LightningModule, restore: bool) -> tuple[int, float]:
+        """Number (from 1) of the best epoch and its value, and, when asked for, its weights back in the module."""
+        state = torch.load(self._checkpoint.best_model_path, map_location=module.device, weights_only=True)
+        if restore:
+            module.load_state_dict(state["state_dict"])
+        if self._temporary is not None:
+            self._temporary.cleanup()
+        assert self._checkpoint.best_model_score is not None
+        return int(state["epoch"]) + 1, float(self._checkpoint.best_model_score)
+
+
+class _Patience(EarlyStopping):
+    """Early stopping that knows, when training is resumed, that it had stopped already."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning does not keep that it was told to stop."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
+class EpochEnd(pl.Callback):
+    """Sets the loader's epoch, scores the validation part and hands the epoch's metrics on.
+
+    Its state makes a resumed training that of one without a break: random numbers go on where they were, and the metrics of the epochs
+    before are handed on again.
+    """
+
+    def __init__(self, context: FitContext, watch: Watch | None) -> None:
+        self.context = context
+        self.watch = watch
+        self.history: list[dict[str, float]] = []
+        self.n_restored = 0
+        self.random_state: list[torch.Tensor] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"history": self.history, "random_state": random_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.history, self.random_state = state_dict["history"], state_dict["random_state"]
+        self.n_restored = len(self.history)
+        for epoch, metrics in enumerate(self.history, start=1):
+            self.context.log_epoch(metrics, epoch)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Random numbers go on where the checkpoint was; set late, so that nothing draws in between."""
+        if self.random_state:
+            set_random_state(self.random_state)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tell the loader which epoch comes."""
+        loader: Any = trainer.train_dataloader
+        loader.set_epoch(trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Score, say, hand on."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if "train_loss" in metrics and not math.isfinite(metrics["train_loss"]):
+            raise TrainingError(
+                f"{self.context.label}: the loss is {metrics['train_loss']} after epoch {trainer.current_epoch + 1}; training diverged, "
+                f"try a smaller optimizer.lr or trainer.gradient_clip_val"
+            )
+        if self.watch is not None:
+            scores = self.watch.evaluate()
+            pl_module.log(self.watch.monitor, scores[self.watch.monitor])  # early stopping and checkpoints look for it there
+            metrics |= scores
+        shown = ["train_loss", self.watch.monitor] if self.watch is not None else ["train_loss"]
+        told = ", ".join(f"{name} {metrics[name]:.4f}" for name in shown if name in metrics)
+        log.info("%s: epoch %d of %s, %s", self.context.label, trainer.current_epoch + 1, trainer.max_epochs, told)
+        self.history.append(metrics)
+        self.context.log_epoch(metrics, trainer.current_epoch + 1)
+
+
+class ProgressBar(TQDMProgressBar):
+    """One bar an epoch, named after the fit."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(refresh_rate=10 if sys.stderr.isatty() else 100)
+        self.label = label
+
+    def init_train_tqdm(self) -> Any:
+        """Named after the fit."""
+        bar = super().init_train_tqdm()
+        bar.set_description(self.label)
+        return bar
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Say which epoch it is."""
+        super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description(f"{self.label}, epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """Without the version that a logger would have."""
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return dict(metrics)
+
+
+def random_state() -> list[torch.Tensor]:
+    """States of torch's generators: the CPU's and, where CUDA is in use, every device's."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    return [torch.get_rng_state(), *cuda]
+
+
+def set_random_state(states: list[torch.Tensor]) -> None:
+    """Put the states back; those of devices that are not there are left out."""
+    torch.set_rng_state(states[0].cpu())
+    for device, state in enumerate(states[1 : 1 + torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(state.cpu(), device)
