@@ -112,7 +112,8 @@ def blocks_of(run: FinishedRun) -> str:
     """Item-net blocks of a run's model, as fitted; `-` for a model without."""
     fitted = [name.removeprefix("n_parameters_item_net_") for name in run.facts() if name.startswith("n_parameters_item_net_")]
     uses = any(key.startswith("item_net.") for key in settings_of(run))
-    return "+".join(fitted or [name for name in run.config["item_net"] if name != "auto"]) if uses else NO_BLOCKS
+    names = fitted or [name for name in run.config["item_net"] if name != "auto"]
+    return "+".join(sorted(names, key=lambda name: (name != "ids", name))) if uses else NO_BLOCKS
 
 
 def varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -98,7 +98,7 @@ class SweepCallback(Callback):
                 if self.tracker is not None:
                     self.tracker.log_artifact(self.run_id, file)
         except Exception as error:
-            log.warning("the report of the sweep could not be made: %s: %s", type(error).__name__, error)
+            log.warning("the report of the sweep could not be finished: %s: %s", type(error).__name__, error)
 
 
 def parent_of(sweep_folder: Path | None) -> str | None:
