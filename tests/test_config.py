@@ -60,7 +60,7 @@ def files(group: str) -> list[str]:
 
 
 def all_choices() -> list[str]:
-    groups = [*GROUPS, "item_net", "optimizer", "model", "metrics", "size", "trainer", "row"]
+    groups = [*GROUPS, "item_net", "optimizer", "model", "metrics", "size", "trainer", "report", "row", "experiment"]
     return [" ".join([*filter(None, [HOME.get(group)]), f"{group}={name}"]) for group in groups for name in files(group)]
 
 

@@ -229,7 +229,7 @@ def print_examples(examples: Examples) -> None:
     out.print(f"\nRecommendations, {examples.where}", highlight=False, markup=False, style="bold")
     for user in examples.users:
         test = "; ".join(shown.title for shown in user.test)
-        title = f"User {user.user_id}: {user.n_history} known interactions; took next: {test}"
+        title = f"User {user.user_id}, known interactions: {user.n_history}; took next: {test}"
         _print_lists(title, "history, newest first", user.history, user.lists)
     for item in examples.items:
         title = f"Items near {item.item.title} ({item.item.item_id}), {item.n_train:,} rows in train"

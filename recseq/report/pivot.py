@@ -91,10 +91,11 @@ def _best(column: str, spreads: Sequence[Spread | None]) -> float | None:
 
 
 def spread_text(spread: Spread | None) -> str:
-    """Mean, and standard deviation where there is one."""
+    """Mean, and standard deviation where there is one, to the same decimals."""
     if spread is None:
         return ""
-    return number(spread.mean) + (f" ± {number(spread.std)}" if spread.std is not None else "")
+    text = number(spread.mean)
+    return text if spread.std is None else f"{text} ± {spread.std:,.{len(text.rpartition('.')[2])}f}"
 
 
 def markdown(rows: Sequence[Row], folds: Folds) -> str:

@@ -115,6 +115,8 @@ def make_picture(rows: Sequence[Row], folds: Folds, axes: tuple[str, str], color
         details = [(column, spread_text(row.spread(column, folds))) for column in [*metric_columns(rows), *SECONDS]]
         details += [("item net", row.item_net), ("seeds", ", ".join(str(run.seed) for run in row.runs))]
         points.append(Point(row.label, colour_of(row, color), here, there, on_front and compared, [pair for pair in details if pair[1]]))
+    if any(point.x.std is not None or point.y.std is not None for point in points):
+        subtitle += "; bars: standard deviation over seeds"
     return Picture(x, y, color, points, subtitle, compared)
 
 

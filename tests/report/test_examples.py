@@ -112,7 +112,7 @@ def test_the_terminal_shows_titles_as_they_are(rows: list[Row], capsys: pytest.C
     dataset = SOURCES.build(rows[0].runs[0].config["dataset"]).read()
     print_examples(examples_of(rows, dataset, options(users=["u5"], items=[3])))
     told = capsys.readouterr().out
-    assert "User u5: 3 known interactions; took next: Gamma [bold]" in told
+    assert "User u5, known interactions: 3; took next: Gamma [bold]" in told
     assert EVIL in told
     assert "✓" in told
     assert re.search(r"history, newest first.*ease.*item_knn.*popular", told)

@@ -7,8 +7,8 @@ from fake_runs import fake_run
 
 from recseq.report.differences import config_differences
 from recseq.report.direction import lower_is_better
-from recseq.report.pivot import cells, markdown, pivot_table, rank, runs_table
-from recseq.report.rows import Row, colour_of, make_rows
+from recseq.report.pivot import cells, markdown, pivot_table, rank, runs_table, spread_text
+from recseq.report.rows import Row, Spread, colour_of, make_rows
 from recseq.report.runs import runs_below
 
 
@@ -104,6 +104,13 @@ def test_a_metric_that_one_run_lacks_is_empty_there(tmp_path: Path) -> None:
     fake_run(tmp_path / "b", "model.name=b", scores={"MAP@10": [0.2], "Recall@10": [0.5]})
     table = pivot_table(rank(rows_of(tmp_path), "MAP@10", None), None)
     assert table["Recall@10"].to_list() == [0.5, None]
+
+
+def test_mean_and_std_have_the_same_decimals() -> None:
+    assert spread_text(Spread(0.1234567, 0.01, 2)) == "0.123457 ± 0.010000"
+    assert spread_text(Spread(1234.5, 6.34, 2)) == "1,234.50 ± 6.34"
+    assert spread_text(Spread(1234.5, None, 1)) == "1,234.50"
+    assert spread_text(None) == ""
 
 
 def test_direction() -> None:
