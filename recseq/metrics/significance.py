@@ -17,6 +17,8 @@ References:
     Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and 16.
     Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979.
     Urbano, Lima, Hanjalic, Statistical significance testing in information retrieval, 2019, arXiv:1905.11096 (the t-test does well).
+    Ihemelandu, Ekstrand, Inference at scale: significance testing for large search and recommendation experiments, 2023, arXiv:2305.02461
+    (the Wilcoxon test errs more often than it says with many users; nearly every difference becomes significant, so look at its size).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,7 +49,8 @@ class SignificanceOptions:
     Args:
         n_resamples: Bootstrap resamples.
         confidence: Of intervals; a difference is significant when its corrected p-value is below 1 - confidence.
-        test: Paired test over users: `t` (of the mean difference) or `wilcoxon` (signed ranks, of a shift; differences of zero left out).
+        test: Paired test over users: `t` (of the mean difference) or `wilcoxon` (signed ranks, differences of zero left out: of another
+            question than the mean, so that its verdict may go against the sign of the difference).
     """
 
     n_resamples: PositiveInt
