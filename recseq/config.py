@@ -18,6 +18,7 @@ from recseq.models import MODELS
 from recseq.nets.item_net import ITEM_NET_BLOCKS
 from recseq.options import PositiveInt, Range, did_you_mean
 from recseq.registry import PartOf, check_options
+from recseq.report.options import ReportOptions
 from recseq.splitting import SPLITTERS
 from recseq.tracking import TRACKERS
 from recseq.training.losses import LOSSES
@@ -32,7 +33,7 @@ Node = Mapping[str, Any]
 class Shell:
     """The top level of a config: what there is and of which type; the groups' insides are checked by their parts."""
 
-    mode: Literal["cross_validate"]
+    mode: Literal["cross_validate", "report"]
     seed: Annotated[int, Range(at_least=0, below=2**63)]
     plugins: list[str]
     reference_models: list[str]
@@ -48,6 +49,7 @@ class Shell:
     metrics: Node
     trainer: Node
     tracking: Annotated[Node, PartOf(TRACKERS)]
+    report: Node
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +75,11 @@ class Paths:
 
     Args:
         outputs: Folder of runs, sweeps and the default MLflow store.
+        folders: Folder below it for what a mode writes, by mode; `runs` for the others.
     """
 
     outputs: str
+    folders: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,12 +157,15 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     problems += check_model(config.get("model"))
     problems += _check_item_net(config.get("item_net"))
     problems += check_optimizer(config["optimizer"], "optimizer") if "optimizer" in config else []
-    for group, options in (("trainer", TrainerOptions), ("size", Sizes), ("paths", Paths)):
+    for group, options in (("trainer", TrainerOptions), ("size", Sizes), ("paths", Paths), ("report", ReportOptions)):
         if isinstance(config.get(group), Mapping):  # else the shell has said so
             problems += check_options(options, config[group], group)
     if isinstance(config.get("metrics"), Mapping):
         found = _check_metrics(config["metrics"], config.get("reference_models"))
         problems += found or _check_monitor(config.get("validation"), MetricOptions(**config["metrics"]))
+    if config.get("mode") != "report" and isinstance(config.get("report"), Mapping):
+        of = [f"report.{key}" for key in ("of", "experiment") if config["report"].get(key) is not None]
+        problems += [f"{key} is set, which has an effect only with mode=report" for key in of]
     if problems:
         raise ConfigError.from_problems(problems)
     return config

@@ -1,6 +1,7 @@
 """The whole flow of a run: read, split, fit, recommend, score, write, log. The only file that knows all of it."""
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +15,16 @@ from omegaconf import DictConfig
 from recseq.config import MetricOptions, check_config
 from recseq.data.interactions import Dataset
 from recseq.data.sources import SOURCES
-from recseq.environment import config_hash, digest, provenance, seed_everything, split_hash
+from recseq.environment import config_hash, data_hash, digest, provenance, seed_everything, split_hash
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, write_text, written_aside
 from recseq.metrics import AnyMetric, Catalogue, Evaluation, build_metrics, score
 from recseq.metrics.significance import Significance, SignificanceOptions, compare_models, mean_intervals
 from recseq.metrics.summary import is_measure, summarise
 from recseq.model_specs import ModelSpec, choose_models, groups_used, log_unused_groups
-from recseq.models import MODELS, Request
+from recseq.models import MODELS, Recommender, Request
+from recseq.report.examples import items_to_compare, print_run_examples
+from recseq.report.options import ReportOptions
 from recseq.report.terminal import print_fold, print_results
 from recseq.splitting import SPLITTERS, Fold
 from recseq.sweeps.callback import parent_of
@@ -41,11 +44,13 @@ class FoldScores:
         recommendations: Columns `user_id`, `item_id`, `score`, `rank`.
         seconds: `fit_seconds` and `recommend_seconds`.
         facts: Numbers about the fitted model.
+        similar: Neighbours of some items, columns `item_id`, `similar_item_id`, `score`, `rank`; None where there are none.
     """
 
     recommendations: pl.DataFrame
     seconds: dict[str, float]
     facts: dict[str, float]
+    similar: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -84,12 +89,20 @@ def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None) ->
         sweep_folder: Folder of the sweep that the run is a job of; None for a single run.
 
     Returns:
-        The value of `metrics.objective`, for a sweep to optimise.
+        The value of `metrics.objective`, for a sweep to optimise; NaN of a mode that measures nothing.
 
     Raises:
         RecseqError: Anything that the user can mend.
     """
-    return cross_validate(check_config(composed), folder, sweep_folder)
+    config = check_config(composed)
+    if config["mode"] == "report":
+        if sweep_folder is not None:
+            raise ConfigError("mode=report looks at finished runs and is no job of a sweep; leave out -m and experiment=")
+        from recseq.report.command import report  # here, not above: it brings plotly and matplotlib, which no other mode needs
+
+        report(config, folder)
+        return math.nan
+    return cross_validate(config, folder, sweep_folder)
 
 
 def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | None) -> float:
@@ -155,6 +168,8 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
             if (folder / file).exists():
                 tracker.log_artifact(run_id, folder / file)
     print_results(dataset.label, table, summary, name, significance, folder, tracker.hint())
+    if config["report"]["show_examples"]:
+        print_run_examples(folder, dataset, ReportOptions(**config["report"]))
     return objective
 
 
@@ -194,14 +209,13 @@ def read_dataset(config: Mapping[str, Any]) -> Dataset:
 
 def identity(config: Mapping[str, Any], dataset: Dataset) -> dict[str, str]:
     """Tags that say what was run on what: the dataset and the hashes of data, split and config."""
-    features = dataset.item_features
-    data_hash = digest([dataset.interactions.fingerprint, features.fingerprint if features else None])
+    of_data = data_hash(dataset)
     return {
         "recseq.dataset": dataset.label,
         "recseq.simulated": str(dataset.simulated).lower(),
-        "recseq.data_hash": data_hash,
-        "recseq.split_hash": split_hash(config, data_hash),
-        "recseq.config_hash": config_hash(config, data_hash),
+        "recseq.data_hash": of_data,
+        "recseq.split_hash": split_hash(config, of_data),
+        "recseq.config_hash": config_hash(config, of_data),
     }
 
 
@@ -235,7 +249,7 @@ def run_fold(this: Run, fold: Fold, fold_id: str) -> list[dict[str, Any]]:
             this.tracker.log_metrics(fold_id, values, step=epoch)
 
         context = FitContext(aside / "checkpoints", this.config["seed"], log_epoch, label=f"{own.name}, fold {fold.index}")
-        scores[own.name] = fit_and_recommend(this, own, fold, request, context)
+        scores[own.name] = fit_and_recommend(this, own, fold, request, context, find_neighbours=True)
         if epochs:
             pl.DataFrame(list(epochs.values()), infer_schema_length=None).write_csv(aside / "epochs.csv")
         references = {spec.name: scores[spec.name].recommendations for spec in this.models if spec.is_reference}
@@ -255,6 +269,8 @@ def run_fold(this: Run, fold: Fold, fold_id: str) -> list[dict[str, Any]]:
         pl.concat(recommendations).write_parquet(aside / "recommendations.parquet")
         test_pairs.write_parquet(aside / "test.parquet")
         pl.concat(per_user).write_parquet(aside / "per_user.parquet")
+        if (similar := scores[own.name].similar) is not None:
+            similar.select(pl.lit(own.name).alias("model"), pl.all()).write_parquet(aside / "similar.parquet")
         facts = scores[own.name].facts
         write_json(aside / "fold.json", {"counts": fold.counts, "dropped": fold.dropped, "facts": facts})
     dropped = {f"dropped_{name}": n for name, n in fold.dropped.items()}
@@ -295,8 +311,19 @@ def score_reference(this: Run, spec: ModelSpec, fold: Fold, request: Request) ->
     return FoldScores(*this.references.get(key, compute), facts={})
 
 
-def fit_and_recommend(this: Run, spec: ModelSpec, fold: Fold, request: Request, context: FitContext) -> FoldScores:
-    """Fit one model on a fold's train part, seeded anew, and recommend to its test users."""
+def fit_and_recommend(
+    this: Run, spec: ModelSpec, fold: Fold, request: Request, context: FitContext, find_neighbours: bool = False
+) -> FoldScores:
+    """Fit one model on a fold's train part, seeded anew, and recommend to its test users.
+
+    Args:
+        this: The run.
+        spec: The model.
+        fold: The fold.
+        request: Its test users.
+        context: Of the fit.
+        find_neighbours: Also look up what `report.items` names, for reports to show.
+    """
     seed_everything(context.seed, this.config["trainer"]["deterministic"])
     model = spec.build()
     started = time.perf_counter()
@@ -307,7 +334,19 @@ def fit_and_recommend(this: Run, spec: ModelSpec, fold: Fold, request: Request, 
     log.info("%s: fitted in %.1f s, recommended in %.1f s", context.label, *seconds.values())
     if model.facts():
         log.info("%s: %s", context.label, ", ".join(f"{name} {fact(value)}" for name, value in model.facts().items()))
-    return FoldScores(recommendations, seconds, model.facts())
+    similar = find_similar(this, model, fold) if find_neighbours else None
+    return FoldScores(recommendations, seconds, model.facts(), similar)
+
+
+def find_similar(this: Run, model: Recommender, fold: Fold) -> pl.DataFrame | None:
+    """Neighbours of the items that `report.items` names; None where the model compares no items."""
+    options = ReportOptions(**this.config["report"])
+    items = items_to_compare(fold.train.frame, options.items)["item_id"]
+    try:
+        return model.similar(items, options.k) if items.len() else None
+    except DataError as error:
+        log.warning("neighbours of report.items are not written: %s", error)
+        return None
 
 
 def run_name(config: Mapping[str, Any]) -> str:

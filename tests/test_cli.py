@@ -97,6 +97,7 @@ def test_a_run_keeps_its_contract(tmp_path: Path) -> None:
         part = folder / f"fold_{fold}"
         assert {path.name for path in part.iterdir()} == {
             *("recommendations.parquet", "test.parquet", "per_user.parquet", "fold.json", "checkpoints"),
+            *("epochs.csv", "similar.parquet"),
         }
         found = pl.read_parquet(part / "recommendations.parquet")
         assert found.columns == ["model", "user_id", "item_id", "score", "rank"]

@@ -21,6 +21,7 @@ from recseq.nets.layers import LAYERS
 from recseq.nets.positions import POSITIONS
 from recseq.nets.similarity import SIMILARITIES
 from recseq.registry import Registry, signature_of
+from recseq.report.options import ReportOptions
 from recseq.splitting import SPLITTERS
 from recseq.tracking import TRACKERS
 from recseq.training.lightning_module import MODULES
@@ -60,7 +61,7 @@ def files(group: str) -> list[str]:
 
 
 def all_choices() -> list[str]:
-    groups = [*GROUPS, "item_net", "optimizer", "model", "metrics", "size", "trainer", "row"]
+    groups = [*GROUPS, "item_net", "optimizer", "model", "metrics", "size", "trainer", "report", "row", "experiment"]
     return [" ".join([*filter(None, [HOME.get(group)]), f"{group}={name}"]) for group in groups for name in files(group)]
 
 
@@ -107,6 +108,7 @@ def test_plain_groups_hold_exactly_their_dataclasses_fields() -> None:
     assert set(config) == set(signature_of(Shell))
     for node, options in ((config.trainer, TrainerOptions), (config.size, Sizes), (config.paths, Paths), (config.metrics, MetricOptions)):
         assert set(node) == set(signature_of(options))
+    assert set(config.report) == set(signature_of(ReportOptions))
     assert set(config.metrics.significance) == set(signature_of(SignificanceOptions))
     for name, block in composed("item_net=auto").item_net.items():
         if name != "auto":
