@@ -1,12 +1,9 @@
 """Validation is cut from the train part, chooses an epoch, and changes nothing else about training."""
 
-import json
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 from conftest import TINY_MODEL, composed, interactions
@@ -15,7 +12,6 @@ from recseq.config import MetricOptions, check_config
 from recseq.data.interactions import Interactions
 from recseq.environment import seed_everything
 from recseq.errors import ConfigError, DataError
-from recseq.experiment import run
 from recseq.model_specs import groups_of, model_options
 from recseq.models import MODELS, Request
 from recseq.models.sequential import SequentialRecommender
@@ -159,21 +155,3 @@ def test_monitor_must_be_a_metric_without_reference_models() -> None:
     for monitor in ("MAP@5", "Map", "Intersection", "train_loss"):
         with pytest.raises(ConfigError, match=r"validation\.monitor is .*MAP@10"):
             check_config(composed("validation=last_interaction", f"validation.monitor={monitor}"))
-
-
-def test_the_test_part_cannot_choose_the_epoch(tmp_path: Path) -> None:
-    """Planted leak: two datasets that differ in the test range alone give the same curves, epoch and weights."""
-    train = [(user, item, f"2024-01-{day + 1:02d}") for user, item, day in ROWS]
-    epochs, facts = [], []
-    for name, shift in (("a", 1), ("b", 5)):
-        test = [(user, (user * shift) % 12, "2024-02-01") for user in range(40)]
-        table = pl.DataFrame(train + test, schema=["user_id", "item_id", "datetime"], orient="row")
-        table.write_csv(tmp_path / f"{name}.csv")
-        data = ("dataset=tabular", f"dataset.path={tmp_path}/{name}.csv", "splitter.test_size=1D", "splitter.filter_already_seen=false")
-        options = ("validation=last_interaction", "trainer.max_epochs=3", "tracking=none")
-        run(composed(*data, *TINY_MODEL, *QUIET, *options), tmp_path / name)
-        epochs.append(pl.read_csv(tmp_path / name / "fold_0" / "epochs.csv"))
-        facts.append(json.loads((tmp_path / name / "fold_0" / "fold.json").read_text())["facts"]["best_epoch"])
-    assert "val_MAP@10" in epochs[0].columns
-    assert epochs[0].equals(epochs[1])
-    assert facts[0] == facts[1]
