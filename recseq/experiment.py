@@ -1,10 +1,11 @@
 """The whole flow of a run: read, split, fit, recommend, score, write, log. The only file that knows all of it."""
 
+import json
 import logging
 import math
+import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,69 +16,28 @@ from omegaconf import DictConfig
 from recseq.config import MetricOptions, check_config
 from recseq.data.interactions import Dataset
 from recseq.data.sources import SOURCES
-from recseq.environment import config_hash, data_hash, digest, provenance, seed_everything, split_hash
+from recseq.environment import config_hash, data_hash, provenance, split_hash
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, write_text, written_aside
-from recseq.metrics import AnyMetric, Catalogue, Evaluation, build_metrics, score
+from recseq.folds import UNFINISHED, Run, fold_folder, fold_rows, run_fold
+from recseq.metrics import build_metrics
 from recseq.metrics.significance import Significance, SignificanceOptions, compare_models, mean_intervals
 from recseq.metrics.summary import is_measure, summarise
-from recseq.model_specs import ModelSpec, choose_models, groups_used, log_unused_groups
-from recseq.models import MODELS, Recommender, Request
-from recseq.report.examples import items_to_compare, print_run_examples
+from recseq.model_specs import choose_models, log_unused_groups
+from recseq.models import MODELS
+from recseq.report.examples import print_run_examples
 from recseq.report.options import ReportOptions
 from recseq.report.terminal import print_fold, print_results
-from recseq.splitting import SPLITTERS, Fold
+from recseq.splitting import SPLITTERS
 from recseq.sweeps.callback import parent_of
 from recseq.sweeps.references import SharedReferences
-from recseq.tracking import TRACKERS, Tracker, flatten, tracked
-from recseq.training.context import FitContext
+from recseq.tracking import TRACKERS, flatten, tracked
+from recseq.tracking.run_folder import RUN_FILE, forget_run, log_epochs, log_fold, log_results
 from recseq.training.trainer import TrainerOptions, require_device
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class FoldScores:
-    """One model on one fold.
-
-    Args:
-        recommendations: Columns `user_id`, `item_id`, `score`, `rank`.
-        seconds: `fit_seconds` and `recommend_seconds`.
-        facts: Numbers about the fitted model.
-        similar: Neighbours of some items, columns `item_id`, `similar_item_id`, `score`, `rank`; None where there are none.
-    """
-
-    recommendations: pl.DataFrame
-    seconds: dict[str, float]
-    facts: dict[str, float]
-    similar: pl.DataFrame | None = None
-
-
-@dataclass(frozen=True)
-class Run:
-    """What all folds of a run share.
-
-    Args:
-        config: The checked config.
-        folder: The run's folder.
-        dataset: The data.
-        split_hash: Identity of the folds.
-        models: Reference models and, last, the model asked for.
-        options: The `metrics` group.
-        metrics: Built metrics, those that the data has everything for.
-        tracker: Where the run is logged.
-        references: Where jobs of a sweep share the results of reference models.
-    """
-
-    config: Mapping[str, Any]
-    folder: Path
-    dataset: Dataset
-    split_hash: str
-    models: list[ModelSpec]
-    options: MetricOptions
-    metrics: list[AnyMetric]
-    tracker: Tracker
-    references: SharedReferences
+IDENTITY = ("recseq.data_hash", "recseq.config_hash")
 
 
 def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None) -> float:
@@ -116,8 +76,7 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     Returns:
         The mean over folds of `metrics.objective`.
     """
-    require_fresh(folder)
-    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    require_unfinished(folder)
     options = MetricOptions(**config["metrics"])
     models = choose_models(config)
     log_unused_groups(models[-1], config)
@@ -129,7 +88,9 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     tracker = TRACKERS.build(config["tracking"])
     dataset = read_dataset(config)
     tags = identity(config, dataset)
+    require_same(folder, tags)
     origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes} | tags
+    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     write_json(folder / "provenance.json", origin)
     tags |= {f"recseq.{key}": str(origin[key]) for key in ("git_commit", "git_dirty")} | {"recseq.folder": str(folder)}
     this = Run(
@@ -145,42 +106,66 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     )
     name = models[-1].name
     rows: list[dict[str, Any]] = []
+    forget_run(tracker, folder)
     with tracked(tracker, run_name(config), "run", flatten(config), tags, parent_of(sweep_folder)) as run_id:
+        write_json(folder / RUN_FILE, {"run_id": run_id})
         for fold in splitter.split(dataset.interactions):
+            print_fold(fold)
+            finished = fold_folder(folder, fold.index)
             with tracked(tracker, f"fold {fold.index}", "fold", {}, {"recseq.fold": str(fold.index)}, run_id) as fold_id:
-                rows += run_fold(this, fold, fold_id)
-                own = {column: value for column, value in rows[-1].items() if is_measure(column)}
-                tracker.log_metrics(fold_id, own)
-                tracker.log_metrics(run_id, own, step=fold.index)
+                if finished.is_dir():
+                    log.info("fold %d was finished before", fold.index)
+                    log_epochs(tracker, fold_id, finished)
+                else:
+                    run_fold(this, fold, fold_id)
+                log_fold(tracker, fold_id, run_id, finished)
+            rows += fold_rows(finished)
         table = pl.DataFrame(rows, infer_schema_length=None)
         with written_aside(folder / "metrics.csv") as aside:
             table.write_csv(aside)
         significance = assess(this, table)
         summary = summarise(table)
-        finals = {f"{column}_{kind}": value for column, values in summary[name].items() for kind, value in values.items()}
-        tracker.log_metrics(run_id, finals)
         if options.objective_column not in summary[name]:
             raise DataError(f"metrics.objective is {options.objective!r}, a band that no test user of any fold belongs to")
         objective = summary[name][options.objective_column]["mean"]
         result = {"model": name, "run_id": run_id, "objective": {options.objective_column: objective}, "models": summary}
         write_json(folder / "summary.json", result)
-        for file in ("config.yaml", "metrics.csv", "significance.csv", "summary.json", "provenance.json", "run.log"):
-            if (folder / file).exists():
-                tracker.log_artifact(run_id, folder / file)
+        log_results(tracker, run_id, folder)
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     print_results(dataset.label, table, summary, name, significance, folder, tracker.hint())
     if config["report"]["show_examples"]:
         print_run_examples(folder, dataset, ReportOptions(**config["report"]))
     return objective
 
 
-def require_fresh(folder: Path) -> None:
-    """Refuse a folder that holds results: a new config beside an old `summary.json` would be taken for one run.
+def require_unfinished(folder: Path) -> None:
+    """Refuse a folder that holds results.
 
     Raises:
         ConfigError: It does.
     """
-    if (folder / "summary.json").exists() or any(folder.glob("fold_*")):
+    if (folder / "summary.json").exists():
         raise ConfigError(f"the run folder {folder} holds results of another run; choose another hydra.run.dir or remove it")
+
+
+def require_same(folder: Path, tags: Mapping[str, str]) -> None:
+    """Go on in a folder where the same run was interrupted; refuse one of another run.
+
+    Raises:
+        ConfigError: It is another run's.
+    """
+    if not (folder / "provenance.json").exists():
+        return
+    before = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    differ = [key.removeprefix("recseq.") for key in IDENTITY if before.get(key) != tags[key]]
+    if differ:
+        raise ConfigError(
+            f"the run folder {folder} holds an interrupted run with another {', '.join(differ)}; run what its config.yaml says to go on "
+            f"with it, or choose another hydra.run.dir"
+        )
+    log.info("going on with the run that was interrupted in %s", folder)
+    for partial in folder.glob(".*.partial"):  # what a kill left of things being written
+        shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
 
 
 def read_dataset(config: Mapping[str, Any]) -> Dataset:
@@ -219,65 +204,6 @@ def identity(config: Mapping[str, Any], dataset: Dataset) -> dict[str, str]:
     }
 
 
-def run_fold(this: Run, fold: Fold, fold_id: str) -> list[dict[str, Any]]:
-    """Fit and score all models on one fold and write its folder.
-
-    Args:
-        this: The run.
-        fold: The fold.
-        fold_id: Id of the fold's run in the tracker.
-
-    Returns:
-        One row of `metrics.csv` a model, the model asked for last.
-    """
-    print_fold(fold)
-    catalogue = Catalogue.from_train(fold.train.frame, this.dataset.item_features)
-    test_pairs = fold.test.frame.select("user_id", "item_id").unique(maintain_order=True)
-    request = Request(
-        user_ids=test_pairs["user_id"].unique().sort(),
-        history=fold.train,
-        k=max(*this.options.cutoffs, this.options.ref_k or 1),
-    )
-    with written_aside(this.folder / f"fold_{fold.index}") as aside:
-        aside.mkdir()
-        scores = {spec.name: score_reference(this, spec, fold, request) for spec in this.models[:-1]}
-        own = this.models[-1]
-        epochs: dict[int, dict[str, float]] = {}
-
-        def log_epoch(values: dict[str, float], epoch: int) -> None:
-            epochs[epoch] = {"epoch": epoch} | epochs.get(epoch, {}) | values
-            this.tracker.log_metrics(fold_id, values, step=epoch)
-
-        context = FitContext(aside / "checkpoints", this.config["seed"], log_epoch, label=f"{own.name}, fold {fold.index}")
-        scores[own.name] = fit_and_recommend(this, own, fold, request, context, find_neighbours=True)
-        if epochs:
-            pl.DataFrame(list(epochs.values()), infer_schema_length=None).write_csv(aside / "epochs.csv")
-        references = {spec.name: scores[spec.name].recommendations for spec in this.models if spec.is_reference}
-        about = {
-            "fold": fold.index,
-            "test_start": fold.test_start.isoformat(sep=" "),
-            "test_end": fold.test_end.isoformat(sep=" "),
-            "seed": this.config["seed"],
-        }
-        rows, per_user = [], []
-        for name, result in scores.items():
-            evaluation = Evaluation.of(result.recommendations, test_pairs, catalogue, references)
-            measured = score(this.metrics, evaluation, this.options.cutoffs)
-            per_user.append(measured.per_user.select(pl.lit(name).alias("model"), pl.all()))
-            rows.append({"model": name} | about | result.seconds | measured.means)
-        recommendations = [result.recommendations.select(pl.lit(name).alias("model"), pl.all()) for name, result in scores.items()]
-        pl.concat(recommendations).write_parquet(aside / "recommendations.parquet")
-        test_pairs.write_parquet(aside / "test.parquet")
-        pl.concat(per_user).write_parquet(aside / "per_user.parquet")
-        if (similar := scores[own.name].similar) is not None:
-            similar.select(pl.lit(own.name).alias("model"), pl.all()).write_parquet(aside / "similar.parquet")
-        facts = scores[own.name].facts
-        write_json(aside / "fold.json", {"counts": fold.counts, "dropped": fold.dropped, "facts": facts})
-    dropped = {f"dropped_{name}": n for name, n in fold.dropped.items()}
-    this.tracker.log_metrics(fold_id, {**fold.counts, **dropped, **facts})
-    return rows
-
-
 def assess(this: Run, table: pl.DataFrame) -> Significance:
     """How sure the means of the model asked for are; writes `significance.csv`, where there are reference models to compare it with.
 
@@ -299,61 +225,6 @@ def assess(this: Run, table: pl.DataFrame) -> Significance:
     return Significance(mean_intervals(per_user, [name], columns, options, seed), comparisons, options)
 
 
-def score_reference(this: Run, spec: ModelSpec, fold: Fold, request: Request) -> FoldScores:
-    """A reference model on one fold; jobs of a sweep that share data, split, seed and reference fit it once."""
-    context = FitContext(folder=None, seed=this.config["seed"], label=f"{spec.name}, fold {fold.index}")
-
-    def compute() -> tuple[pl.DataFrame, dict[str, float]]:
-        scores = fit_and_recommend(this, spec, fold, request, context)
-        return scores.recommendations, scores.seconds
-
-    key = digest([this.split_hash, fold.index, groups_used(spec.config), this.config["metrics"], context.seed, request.k])
-    return FoldScores(*this.references.get(key, compute), facts={})
-
-
-def fit_and_recommend(
-    this: Run, spec: ModelSpec, fold: Fold, request: Request, context: FitContext, find_neighbours: bool = False
-) -> FoldScores:
-    """Fit one model on a fold's train part, seeded anew, and recommend to its test users.
-
-    Args:
-        this: The run.
-        spec: The model.
-        fold: The fold.
-        request: Its test users.
-        context: Of the fit.
-        find_neighbours: Also look up what `report.items` names, for reports to show.
-    """
-    seed_everything(context.seed, this.config["trainer"]["deterministic"])
-    model = spec.build()
-    started = time.perf_counter()
-    model.fit(fold.train, this.dataset.item_features, context)
-    fitted = time.perf_counter()
-    recommendations = model.recommend(request)
-    seconds = {"fit_seconds": round(fitted - started, 3), "recommend_seconds": round(time.perf_counter() - fitted, 3)}
-    log.info("%s: fitted in %.1f s, recommended in %.1f s", context.label, *seconds.values())
-    if model.facts():
-        log.info("%s: %s", context.label, ", ".join(f"{name} {fact(value)}" for name, value in model.facts().items()))
-    similar = find_similar(this, model, fold) if find_neighbours else None
-    return FoldScores(recommendations, seconds, model.facts(), similar)
-
-
-def find_similar(this: Run, model: Recommender, fold: Fold) -> pl.DataFrame | None:
-    """Neighbours of the items that `report.items` names; None where the model compares no items."""
-    options = ReportOptions(**this.config["report"])
-    items = items_to_compare(fold.train.frame, options.items)["item_id"]
-    try:
-        return model.similar(items, options.k) if items.len() else None
-    except DataError as error:
-        log.warning("neighbours of report.items are not written: %s", error)
-        return None
-
-
 def run_name(config: Mapping[str, Any]) -> str:
     """Name for people: model and dataset."""
     return f"{config['model']['name']}-{config['dataset']['type']}"
-
-
-def fact(value: float) -> str:
-    """A number about a model for the log: whole with separators, shares with three digits."""
-    return f"{value:.3f}" if isinstance(value, float) and abs(value) <= 1 else f"{value:,.0f}"

@@ -98,6 +98,14 @@ class MlflowTracker(Tracker):
         """Close a run."""
         self.client.set_terminated(run_id, status)
 
+    def delete(self, run_id: str) -> None:
+        """Delete a run, with those below it; MLflow keeps them as deleted until `mlflow gc`."""
+        with contextlib.suppress(MlflowException):
+            for run in self.client.search_runs([self.experiment_id], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'"):
+                self.delete(run.info.run_id)
+            self.client.set_terminated(run_id, "KILLED")
+            self.client.delete_run(run_id)
+
     def hint(self) -> str | None:
         """The command that opens the UI on loopback."""
         if self.uri.startswith(("http://", "https://")):
