@@ -141,6 +141,11 @@ BAD = {
     "metrics.k=0": "metrics.k is 0, must be >= 1",
     "metrics.include.MAP.divide_by_k=maybe": "metrics.include.MAP.divide_by_k is 'maybe', must be true or false",
     "+metrics.include.Recal={}": "no such metric",
+    "metrics=full metrics.include.HitRateByHistory.bands=[5,1]": "metrics.include.HitRateByHistory.bands is [5, 1], must increase",
+    "metrics=full metrics.include.HitRateByHistory.bands=[]": "metrics.include.HitRateByHistory.bands is empty",
+    "metrics=full metrics.include.HitRateByPopularity.borders=[0.1,0.2,0.3]": "must be one or two shares",
+    "metrics=full metrics.include.LongTailShare.head_share=1": "metrics.include.LongTailShare.head_share is 1, must be > 0 and < 1",
+    "metrics=full metrics.objective=HitRateByHistory@10_7": "metrics.objective is 'HitRateByHistory@10_7'; did you mean",
     "dataset=movietweetings": "dataset.path must be set",
     "optimizer._target_=torch.optim.Admm": "optimizer._target_ is 'torch.optim.Admm', which cannot be imported",
     "optimizer._target_=builtins.dict": "no torch optimizer",
@@ -156,6 +161,11 @@ def test_problems_name_the_path_what_was_found_and_what_is_allowed(overrides: st
     with pytest.raises(ConfigError) as caught:
         check_config(composed(*overrides.split()))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("objective", ["HitRateByHistory_5-9", "HitRateByPopularity@5_tail", "Gini", "Intersection_popular"])
+def test_any_column_may_be_the_objective(objective: str) -> None:
+    check_config(composed("metrics=full", "metrics.k=[5,10]", f"metrics.objective={objective}"))
 
 
 def test_all_problems_are_reported_at_once() -> None:

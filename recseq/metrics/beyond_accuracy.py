@@ -158,9 +158,9 @@ class Intersection(Metric):
         ref_k = self.ref_k if self.ref_k is not None else k
         items = evaluation.items[:, :k]
         found = {}
-        for name, recommendations in evaluation.references.items():
+        for name, lists in evaluation.reference_lists.items():
             shared = np.zeros_like(items, dtype=np.bool_)
-            for other in evaluation.lists_of(recommendations)[:, :ref_k].T:
+            for other in lists[:, :ref_k].T:
                 shared |= items == other[:, None]
             found[f"{self.label}@{k}_{name}"] = evaluation.mean_over_top(shared & (items != NONE), k)
         return found

@@ -132,8 +132,12 @@ class Evaluation:
         """How often each item is in a top k, (n + others,)."""
         return np.bincount(self.items[:, :k].ravel(order="K") + 1, minlength=len(self.item_ids) + 1)[1:]
 
-    def lists_of(self, recommendations: pl.DataFrame) -> NDArray[np.int32]:
-        """Another model's recommendations to the same users, as `items`; items that are not in `item_ids` are left out."""
+    @cached_property
+    def reference_lists(self) -> dict[str, NDArray[np.int32]]:
+        """Lists of each reference model to the same users, as `items`; items that are not in `item_ids` are left out."""
+        return {name: self._lists_of(recommendations) for name, recommendations in self.references.items()}
+
+    def _lists_of(self, recommendations: pl.DataFrame) -> NDArray[np.int32]:
         user, item = encode_runs(recommendations["user_id"], self.user_ids), encode(recommendations["item_id"], self.item_ids)
         rank = recommendations["rank"].to_numpy()
         known = (user >= 0) & (item >= 0)
