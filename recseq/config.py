@@ -18,6 +18,7 @@ from recseq.nets.item_net import ITEM_NET_BLOCKS
 from recseq.options import PositiveInt, Range, did_you_mean
 from recseq.registry import PartOf, check_options
 from recseq.splitting import SPLITTERS
+from recseq.sweeps.search.options import SEARCHES
 from recseq.tracking import TRACKERS
 from recseq.training.losses import LOSSES
 from recseq.training.optimizer import check_optimizer
@@ -47,6 +48,7 @@ class Shell:
     metrics: Node
     trainer: Node
     tracking: Annotated[Node, PartOf(TRACKERS)]
+    search: Annotated[Node, PartOf(SEARCHES)]
 
 
 @dataclass(frozen=True, kw_only=True)

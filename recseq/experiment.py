@@ -24,6 +24,7 @@ from recseq.report.terminal import print_fold, print_results
 from recseq.splitting import SPLITTERS, Fold
 from recseq.sweeps.callback import parent_of
 from recseq.sweeps.references import SharedReferences
+from recseq.sweeps.search.trial import Trial, trial_of
 from recseq.tracking import TRACKERS, Tracker, flatten, tracked
 from recseq.training.trainer import FitContext, TrainerOptions, require_device
 
@@ -59,6 +60,7 @@ class Run:
         metrics: Built metrics.
         tracker: Where the run is logged.
         references: Where jobs of a sweep share the results of reference models.
+        trial: What a search is told on the way.
     """
 
     config: Mapping[str, Any]
@@ -70,6 +72,7 @@ class Run:
     metrics: list[Metric]
     tracker: Tracker
     references: SharedReferences
+    trial: Trial
 
 
 def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None) -> float:
@@ -124,16 +127,19 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         metrics=options.scoring().metrics,
         tracker=tracker,
         references=SharedReferences(sweep_folder),
+        trial=trial_of(folder),
     )
     name = models[-1].name
     rows: list[dict[str, Any]] = []
     with tracked(tracker, run_name(config), "run", flatten(config), tags, parent_of(sweep_folder)) as run_id:
         for fold in splitter.split(dataset.interactions):
+            this.trial.start_fold(fold.index)
             with tracked(tracker, f"fold {fold.index}", "fold", {}, {"recseq.fold": str(fold.index)}, run_id) as fold_id:
                 rows += run_fold(this, fold, fold_id)
                 own = {column: value for column, value in rows[-1].items() if is_measure(column)}
                 tracker.log_metrics(fold_id, own)
                 tracker.log_metrics(run_id, own, step=fold.index)
+            this.trial.end_fold(fold.index, rows[-1])
         table = pl.DataFrame(rows, infer_schema_length=None)
         with written_aside(folder / "metrics.csv") as aside:
             table.write_csv(aside)
@@ -225,6 +231,7 @@ def run_fold(this: Run, fold: Fold, fold_id: str) -> list[dict[str, Any]]:
         def log_epoch(values: dict[str, float], epoch: int) -> None:
             epochs[epoch] = {"epoch": epoch} | epochs.get(epoch, {}) | values
             this.tracker.log_metrics(fold_id, values, step=epoch)
+            this.trial.end_epoch(fold.index, epoch, values)
 
         context = FitContext(aside / "checkpoints", this.config["seed"], log_epoch, label=f"{own.name}, fold {fold.index}")
         scores[own.name] = fit_and_recommend(this, own, fold, request, context)
