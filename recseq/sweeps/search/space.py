@@ -53,7 +53,11 @@ class Parameter:
 
     def text(self, value: Any) -> str:
         """A sampled value as the text of an override."""
-        return str(value) if self.choices is not None else repr(int(value) if self.integer else float(value))
+        if self.choices is not None:
+            return str(value)
+        if self.integer:
+            return repr(int(value))
+        return repr(round(float(value), 12) if self.step is not None else float(value))
 
     def value(self, text: str) -> str | int | float:
         """The text of an override as a sampler has it."""

@@ -114,7 +114,7 @@ class Study:
             self.resumed = len(self.study.get_trials(deepcopy=False))
             self._require_the_same(base)
             self.study.sampler = search.sampler.build((search.seed + self.resumed) % 2**32)  # else a resumed search would repeat its draws
-        self.study.set_metric_names([objective.column for objective in objectives])
+            self.study.set_metric_names([objective.column for objective in objectives])
         self.grid = space.grid() if search.sampler_name == "grid" else None
 
     @property
