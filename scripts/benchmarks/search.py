@@ -20,7 +20,14 @@ from pathlib import Path
 from typing import Any
 
 DATA = ("dataset.n_users=2000", "dataset.n_items=400", "dataset.n_interactions=14000", "dataset.n_directors=100")
-MODEL = ("size=small", "size.n_factors=32", "size.n_heads=2", "trainer=cpu", "trainer.enable_progress_bar=false", "trainer.checkpoint=false")
+MODEL = (
+    "size=small",
+    "size.n_factors=32",
+    "size.n_heads=2",
+    "trainer=cpu",
+    "trainer.enable_progress_bar=false",
+    "trainer.checkpoint=false",
+)
 SPACE = (
     "optimizer.lr=tag(log,interval(1e-5,1e-1))",
     "model.dropout_rate=interval(0,0.8)",

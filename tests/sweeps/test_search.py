@@ -286,9 +286,7 @@ def test_the_pareto_set_is_that_of_the_summaries(search: Search, tmp_path: Path,
     (sweep,) = sweeps(tmp_path)
     points = {number: (means["MAP@10"], means["Serendipity@10"]) for number, means in summaries(sweep).items()}
     assert len(points) == 8
-    dominated = {
-        a for a, x in points.items() for y in points.values() if y[0] >= x[0] and y[1] >= x[1] and y != x
-    }
+    dominated = {a for a, x in points.items() for y in points.values() if y[0] >= x[0] and y[1] >= x[1] and y != x}
     account = json.loads((sweep / "search.json").read_text())
     assert {trial["trial"] for trial in account["best"]} == set(points) - dominated
     assert account["objectives"] == {"MAP@10": "max", "Serendipity@10": "max"}
@@ -345,9 +343,7 @@ def test_a_mistake_is_told_before_any_job_starts(
     assert not (tmp_path / "outputs" / "optuna.db").exists()
 
 
-def test_an_option_that_only_one_loss_has_needs_a_condition(
-    search: Search, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_option_that_only_one_loss_has_needs_a_condition(search: Search, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = (*SMALL, QUIET, "search=grid", "loss=softmax,bce")
     assert search(*small, "loss.n_negatives=4,8") == 1
     assert "when: {loss: [bce, gbce]}" in capsys.readouterr().err

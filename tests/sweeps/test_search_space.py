@@ -67,7 +67,9 @@ def test_every_form_in_yaml(node: Any, distribution: Any) -> None:
     assert only(space({"optimizer": {"lr": node}})) == distribution
 
 
-@pytest.mark.parametrize("value", ["7D", "true", "null", "32", "it's", "a,b", "a b", "", "x=1", [1, "a"], {"a": [1, "true"]}, None, 0.1, True])
+@pytest.mark.parametrize(
+    "value", ["7D", "true", "null", "32", "it's", "a,b", "a b", "", "x=1", [1, "a"], {"a": [1, "true"]}, None, 0.1, True]
+)
 def test_a_yaml_value_survives_as_the_text_of_an_override(value: Any) -> None:
     (override,) = OverridesParser.create().parse_overrides([f"key={as_text(value)}"])
     assert not override.is_sweep_override()

@@ -110,7 +110,9 @@ class Jobs:
             return check_config(composed)
         except Exception as error:
             first = [line for line in str(error).splitlines() if line and not line.startswith("The configuration has")]
-            raise ConfigError(f"with {' '.join(overrides) or 'no overrides'}: {'; '.join(line.strip(' -') for line in first[:3])}") from None
+            raise ConfigError(
+                f"with {' '.join(overrides) or 'no overrides'}: {'; '.join(line.strip(' -') for line in first[:3])}"
+            ) from None
 
     def job(self, number: int, overrides: Sequence[str]) -> Job:
         """A job with its folder, composed once so that a mistake does not take the launcher with it."""

@@ -96,7 +96,9 @@ class CmaEs(Sampler):
             problems.append(f"search/sampler=cmaes optimises one objective, search.objectives has {n_objectives}; use tpe or nsgaii")
         if len(numbers) < 2:
             found = ", ".join(numbers) or "none"
-            problems.append(f"search/sampler=cmaes needs two parameters or more that are numbers without a condition, found: {found}; use tpe")
+            problems.append(
+                f"search/sampler=cmaes needs two parameters or more that are numbers without a condition, found: {found}; use tpe"
+            )
         return problems
 
 

@@ -80,10 +80,12 @@ def run_search(config_loader: ConfigLoader, config: DictConfig, launcher: Launch
 
 def _problems_of(node: Any) -> list[str]:
     """Problems of the `search` group; a name where a part belongs is told how to choose the part."""
-    problems = []
-    for group in ("sampler", "pruner"):
-        if isinstance(node, dict) and isinstance(node.get(group), str):
-            problems.append(f"search.{group} is {node[group]!r}; a {group} is chosen as a group: search/{group}={node[group]}")
+    node = node if isinstance(node, dict) else {}
+    problems = [
+        f"search.{group} is {node[group]!r}; a {group} is chosen as a group: search/{group}={node[group]}"
+        for group in ("sampler", "pruner")
+        if isinstance(node.get(group), str)
+    ]
     return problems or SEARCHES.check(node, "search")
 
 
@@ -95,7 +97,7 @@ class _Lookup:
     """Text of a key in the config as composed: the file chosen for a group, else a value."""
 
     def __init__(self, config: DictConfig) -> None:
-        self.choices = OmegaConf.to_container(config.hydra.runtime.choices)
+        self.choices: dict[str, Any] = dict(config.hydra.runtime.choices)
         self.config = config
 
     def __call__(self, key: str) -> str | None:

@@ -196,11 +196,12 @@ def from_override(override: Override) -> Parameter:
         ConfigError: Bounds that hold nothing, a tag that is not known, `log` with a step.
     """
     key, value, where = override.get_key_element(), override.value(), str(override.input_line)
-    tags = getattr(value, "tags", set())
+    tags: set[str] = getattr(value, "tags", set())
     if tags - {"log"}:
         raise ConfigError(f"{where}: tag is {', '.join(sorted(tags - {'log'}))}; allowed: log")
     if isinstance(value, IntervalSweep):
-        assert value.start is not None and value.end is not None
+        assert value.start is not None
+        assert value.end is not None
         integer = isinstance(value.start, int) and isinstance(value.end, int)
         return _numbers(where, Parameter(key, low=value.start, high=value.end, log="log" in tags, integer=integer))
     if isinstance(value, RangeSweep) and not value.shuffle:
@@ -229,7 +230,7 @@ def as_text(value: Any) -> str:
         return "[" + ",".join(as_text(element) for element in value) + "]"
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{as_text(key)}:{as_text(element)}" for key, element in value.items()) + "}"
-    text: str = Transformer.str(value)  # type: ignore[arg-type]
+    text: str = Transformer.str(value)
     if isinstance(value, str):
         try:
             (parsed,) = OverridesParser.create().parse_overrides([f"key={text}"])

@@ -10,12 +10,9 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recseq.errors import TrialPruned
-
-if TYPE_CHECKING:
-    import optuna
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +60,9 @@ class ComparedTrial(Trial):
         self.by_epochs: bool = note["by_epochs"]
         storage = open_storage(note["storage"])
         pruner = self.rule.build(note["max_resource"])
-        self.study = optuna.load_study(study_name=note["study_name"], storage=storage, sampler=optuna.samplers.RandomSampler(), pruner=pruner)
+        self.study = optuna.load_study(
+            study_name=note["study_name"], storage=storage, sampler=optuna.samplers.RandomSampler(), pruner=pruner
+        )
         self.number: int = note["trial"]
         self.trial_id = storage.get_trial_id_from_study_id_trial_number(self.study._study_id, self.number)
         self.means: list[float] = []
@@ -139,10 +138,7 @@ def trial_of(folder: Path) -> Trial:
     return ComparedTrial(note) if note["pruner"]["type"] != "none" else Trial()
 
 
-def intermediate(trial: "optuna.trial.FrozenTrial") -> dict[str, float]:
-    """Reported values by a name for people: `fold 0 epoch 3`, `fold 0`."""
-    found = {}
-    for step, value in sorted(trial.intermediate_values.items()):
-        fold, epoch = divmod(step, STEPS_A_FOLD)
-        found[f"fold {fold}" if epoch == END else f"fold {fold} epoch {epoch}"] = value
-    return found
+def step_name(step: int) -> str:
+    """A step for people: `fold 0 epoch 3`, or `fold 0` for its end."""
+    fold, epoch = divmod(step, STEPS_A_FOLD)
+    return f"fold {fold}" if epoch == END else f"fold {fold} epoch {epoch}"

@@ -24,9 +24,7 @@ class SearchSweeper(Sweeper):
         """Keep what Hydra gives, and make the launcher that the config names."""
         self.hydra_context = hydra_context
         self.config = config
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
+        self.launcher = Plugins.instance().instantiate_launcher(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all trials.
@@ -36,5 +34,7 @@ class SearchSweeper(Sweeper):
         """
         from recseq.sweeps.search.runner import run_search
 
-        assert self.hydra_context is not None and self.config is not None and self.launcher is not None
+        assert self.hydra_context is not None
+        assert self.config is not None
+        assert self.launcher is not None
         return run_search(self.hydra_context.config_loader, self.config, self.launcher, arguments)
