@@ -58,15 +58,15 @@ def open_storage(url: str) -> BaseStorage:
     Raises:
         ConfigError: It cannot be opened.
     """
-    options: dict[str, Any] = {}
-    if url.startswith("sqlite:///"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        options = {"connect_args": {"timeout": BUSY_SECONDS}}
+    local = url.startswith("sqlite:///")
+    options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}} if local else {}
     for attempt in range(1, TRIES + 1):
         try:
+            if local:
+                Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
             return RDBStorage(url, engine_kwargs=options)
         except Exception as error:
-            if attempt == TRIES or not url.startswith("sqlite"):
+            if attempt == TRIES or not local or isinstance(error, OSError):
                 raise ConfigError(f"search.storage is {url!r}, which cannot be opened: {str(error).splitlines()[0]}") from None
             time.sleep(0.3 * attempt)  # another search was making the same fresh file
     raise AssertionError
