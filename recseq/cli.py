@@ -47,7 +47,7 @@ def refuse_unknown_choices(arguments: list[str]) -> None:
 
     Hydra's own message lists none for `item_net=[typo]`. Groups with a search path of the user's (`--config-dir`) are left to Hydra.
     """
-    if any(argument.startswith(("--config-dir", "-cd", "--config-path", "-cp")) for argument in arguments):
+    if any(argument.startswith(("--config-dir", "-cd", "--config-path", "-cp", "hydra.searchpath=")) for argument in arguments):
         return
     for argument in arguments:
         group, separator, choice = argument.partition("=")

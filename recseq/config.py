@@ -20,6 +20,7 @@ from recseq.options import PositiveInt, Range, did_you_mean
 from recseq.registry import PartOf, check_options
 from recseq.report.options import ReportOptions
 from recseq.splitting import SPLITTERS
+from recseq.sweeps.search.options import SEARCHES
 from recseq.tracking import TRACKERS
 from recseq.training.losses import LOSSES
 from recseq.training.optimizer import check_optimizer
@@ -50,6 +51,7 @@ class Shell:
     trainer: Node
     tracking: Annotated[Node, PartOf(TRACKERS)]
     report: Node
+    search: Annotated[Node, PartOf(SEARCHES)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,12 +18,13 @@ import torch
 import recseq
 from recseq.data.interactions import Dataset
 
-PACKAGES = ("torch", "hydra-core", "omegaconf", "polars", "pytorch-lightning", "mlflow", "numpy", "scipy")
+PACKAGES = ("torch", "hydra-core", "omegaconf", "polars", "pytorch-lightning", "mlflow", "numpy", "scipy", "optuna")
 
 # Config keys that cannot change a result: where things are read, written and logged, and how progress is shown. What is not
 # here is part of a run's identity.
 NOT_IDENTITY = (
     "mode",
+    "search",
     "paths",
     "tracking",
     "plugins",
@@ -58,7 +59,7 @@ def data_hash(dataset: Dataset) -> str:
 
 def config_hash(config: Mapping[str, Any], data_hash: str) -> str:
     """Identity of a run: its config without what cannot change the result, and the data."""
-    return digest([_without(config, NOT_IDENTITY), data_hash])
+    return digest([without(config, NOT_IDENTITY), data_hash])
 
 
 def split_hash(config: Mapping[str, Any], data_hash: str) -> str:
@@ -66,13 +67,14 @@ def split_hash(config: Mapping[str, Any], data_hash: str) -> str:
     return digest([config["splitter"], data_hash])
 
 
-def _without(config: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:
+def without(config: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:
+    """A nested config without what lies at some dotted paths."""
     kept = {}
     for key, value in config.items():
         if key in paths:
             continue
         inner = tuple(path.removeprefix(f"{key}.") for path in paths if path.startswith(f"{key}."))
-        kept[key] = _without(value, inner) if isinstance(value, Mapping) and inner else value
+        kept[key] = without(value, inner) if isinstance(value, Mapping) and inner else value
     return kept
 
 

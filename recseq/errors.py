@@ -26,3 +26,11 @@ class TrainingError(RecseqError):
 
 class DataError(RecseqError):
     """The data cannot be used; the message names file, column, row and an example value where there is one."""
+
+
+class TrialPruned(RecseqError):  # noqa: N818 - it is no error of anybody's
+    """A trial of a search that has been stopped because it was losing; no failure."""
+
+
+class SearchError(RecseqError):
+    """A search of which some trials failed; the others have run, and everything is written."""

@@ -31,6 +31,7 @@ from recseq.report.terminal import print_fold, print_results
 from recseq.splitting import SPLITTERS
 from recseq.sweeps.callback import parent_of
 from recseq.sweeps.references import SharedReferences
+from recseq.sweeps.search.trial import trial_of
 from recseq.tracking import TRACKERS, flatten, tracked
 from recseq.tracking.run_folder import RUN_FILE, forget_run, log_epochs, log_fold, log_results
 from recseq.training.trainer import TrainerOptions, require_device
@@ -103,6 +104,7 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         metrics=build_metrics(options.include, options.ref_k, dataset.item_features, options.objective),
         tracker=tracker,
         references=SharedReferences(sweep_folder),
+        trial=trial_of(folder),
     )
     name = models[-1].name
     rows: list[dict[str, Any]] = []
@@ -110,6 +112,7 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     with tracked(tracker, run_name(config), "run", flatten(config), tags, parent_of(sweep_folder)) as run_id:
         write_json(folder / RUN_FILE, {"run_id": run_id})
         for fold in splitter.split(dataset.interactions):
+            this.trial.start_fold(fold.index)
             print_fold(fold)
             finished = fold_folder(folder, fold.index)
             with tracked(tracker, f"fold {fold.index}", "fold", {}, {"recseq.fold": str(fold.index)}, run_id) as fold_id:
@@ -120,6 +123,7 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
                     run_fold(this, fold, fold_id)
                 log_fold(tracker, fold_id, run_id, finished)
             rows += fold_rows(finished)
+            this.trial.end_fold(fold.index, rows[-1])
         table = pl.DataFrame(rows, infer_schema_length=None)
         with written_aside(folder / "metrics.csv") as aside:
             table.write_csv(aside)

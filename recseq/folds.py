@@ -22,6 +22,7 @@ from recseq.report.examples import items_to_compare
 from recseq.report.options import ReportOptions
 from recseq.splitting import Fold
 from recseq.sweeps.references import SharedReferences
+from recseq.sweeps.search.trial import Trial
 from recseq.tracking import Tracker
 from recseq.training.context import FitContext
 
@@ -62,6 +63,7 @@ class Run:
         metrics: Built metrics, those that the data has everything for.
         tracker: Where the run is logged.
         references: Where jobs of a sweep share the results of reference models.
+        trial: What a search is told on the way.
     """
 
     config: Mapping[str, Any]
@@ -73,6 +75,7 @@ class Run:
     metrics: list[AnyMetric]
     tracker: Tracker
     references: SharedReferences
+    trial: Trial
 
 
 def run_fold(this: Run, fold: Fold, fold_id: str) -> None:
@@ -103,6 +106,7 @@ def run_fold(this: Run, fold: Fold, fold_id: str) -> None:
         def log_epoch(values: dict[str, float], epoch: int) -> None:
             epochs[epoch] = {"epoch": epoch} | epochs.get(epoch, {}) | values
             this.tracker.log_metrics(fold_id, values, step=epoch)
+            this.trial.end_epoch(fold.index, epoch, values)
 
         context = FitContext(state, this.config["seed"], log_epoch, label=f"{own.name}, fold {fold.index}")
         scores[own.name] = fit_and_recommend(this, own, fold, request, context, find_neighbours=True)

@@ -23,6 +23,7 @@ from recseq.nets.similarity import SIMILARITIES
 from recseq.registry import Registry, signature_of
 from recseq.report.options import ReportOptions
 from recseq.splitting import SPLITTERS
+from recseq.sweeps.search.options import PRUNERS, SAMPLERS, SEARCHES
 from recseq.tracking import TRACKERS
 from recseq.training.lightning_module import MODULES
 from recseq.training.losses import LOSSES
@@ -43,9 +44,12 @@ GROUPS: dict[str, Registry] = {
     "model/combiner": COMBINERS,
     "model/similarity": SIMILARITIES,
     "loss/negatives": NEGATIVES,
+    "search": SEARCHES,
+    "search/sampler": SAMPLERS,
+    "search/pruner": PRUNERS,
 }
 # the part of a config that a group's file is found in; a sampler has its place in losses that sample
-HOME = {"loss/negatives": "loss=bce"}
+HOME = {"loss/negatives": "loss=bce", "search/sampler": "search=optuna", "search/pruner": "search=optuna"}
 MASKED = ["model.use_key_padding_mask=true"]
 NEEDED = {
     "dataset=movietweetings": ["dataset.path=x"],

@@ -15,6 +15,8 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from recseq.errors import TrialPruned
+
 log = logging.getLogger(__name__)
 
 SWEEP_FILE = "sweep.json"
@@ -61,10 +63,11 @@ class SweepCallback(Callback):
 
         job = Path(config.hydra.runtime.output_dir)
         failed = job_return.status != JobStatus.COMPLETED
+        pruned = isinstance(job_return._return_value, TrialPruned)
         note = {
             "job": config.hydra.job.num,
             "overrides": list(job_return.overrides or []),
-            "status": "FAILED" if failed else "FINISHED",
+            "status": "PRUNED" if pruned else "FAILED" if failed else "FINISHED",
             "error": str(job_return._return_value) if failed else None,
         }
         write_json(job / JOB_FILE, note)
@@ -78,6 +81,7 @@ class SweepCallback(Callback):
         if self.folder is None:
             return
         from recseq.sweeps.leaderboard import print_leaderboard, write_leaderboard
+        from recseq.sweeps.search.best import print_best
 
         folder, self.folder = self.folder, None
         table = write_leaderboard(folder)
@@ -88,6 +92,7 @@ class SweepCallback(Callback):
             self.tracker.end(self.run_id, "FAILED" if failed else status or "KILLED")
         self._report(folder)
         print_leaderboard(table, folder, self.tracker.hint() if self.tracker is not None else None)
+        print_best(folder)
 
     def _report(self, folder: Path) -> None:
         """Tables and pictures of what has finished; whatever goes wrong with them, the sweep's results stand."""
@@ -111,3 +116,24 @@ def parent_of(sweep_folder: Path | None) -> str | None:
         return None
     run_id: str = json.loads((sweep_folder / SWEEP_FILE).read_text())["run_id"]
     return run_id or None
+
+
+def log_to_parent(config: DictConfig, folder: Path, files: list[Path]) -> None:
+    """Upload files of a sweep to its run in the tracker.
+
+    Args:
+        config: The sweep's config.
+        folder: The sweep's folder.
+        files: Those that are not there are left out.
+    """
+    from recseq.tracking import TRACKERS
+
+    run_id = parent_of(folder)
+    if run_id is None:
+        return
+    node = OmegaConf.to_container(config.tracking, resolve=True)
+    assert isinstance(node, dict)
+    tracker = TRACKERS.build({str(key): value for key, value in node.items()})
+    for file in files:
+        if file.exists():
+            tracker.log_artifact(run_id, file)

@@ -35,7 +35,9 @@ def write_leaderboard(folder: Path) -> pl.DataFrame:
         | {"objective": job["objective"], "run_id": job["run_id"], "error": job["error"]}
         for job, setting in zip(jobs, settings, strict=True)
     ]
-    table = pl.DataFrame(rows, infer_schema_length=None).sort("objective", "job", descending=[True, False], nulls_last=True)
+    failed_last = pl.col("status") == "FAILED"
+    order = [failed_last, pl.col("objective"), pl.col("job")]
+    table = pl.DataFrame(rows, infer_schema_length=None).sort(order, descending=[False, True, False], nulls_last=True)
     table = table.drop("objective").with_row_index("rank", offset=1)
     with written_aside(folder / "leaderboard.csv") as aside:
         table.write_csv(aside)
@@ -59,6 +61,8 @@ def announce(job: Path, table: pl.DataFrame) -> None:
     row = table.filter(pl.col("job").cast(pl.String) == job.name).row(0, named=True)
     if row["status"] == "FAILED":
         console().print(f"Job {row['job']} failed: {row['error']}", style="red", highlight=False, markup=False)
+    elif row["status"] == "PRUNED":
+        console().print(f"Job {row['job']} {row['error']}", highlight=False, markup=False)
     else:
         console().print(f"Job {row['job']} is number {row['rank']} of {table.height} so far: {row['model']}", highlight=False)
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from recseq.errors import TrialPruned
 from recseq.registry import Registry
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -86,7 +87,7 @@ def tracked(
     run_id = tracker.start(name, level, params, tags, parent)
     try:
         yield run_id
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, TrialPruned):
         tracker.end(run_id, "KILLED")
         raise
     except BaseException:
