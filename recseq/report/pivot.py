@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import polars as pl
+from rich.markup import escape
 from rich.table import Table
 
 from recseq.report.direction import lower_is_better
@@ -111,12 +112,21 @@ def markdown(rows: Sequence[Row], folds: Folds) -> str:
 
 
 def print_pivot(rows: Sequence[Row], folds: Folds, title: str) -> None:
-    """The table in the terminal, the best of each column bold."""
+    """The table in the terminal, the best of each column bold; metrics that have no room beside the others go below."""
     heads, texts, marks = cells(rows, folds)
-    table = Table(title=title, title_justify="left")
-    numbers = heads.index("item net") + 1
-    for i, head in enumerate(heads):
-        table.add_column(head, justify="left" if i < numbers else "right", no_wrap=i == 0)
-    for line, best in zip(texts, marks, strict=True):
-        table.add_row(*(f"[bold]{text}[/bold]" if mark else text.replace("[", "\\[") for text, mark in zip(line, best, strict=True)))
-    console().print(table)
+    out = console()
+    widths = [max(len(head), *(len(line[i]) for line in texts)) + 3 for i, head in enumerate(heads)]
+    n_first = len(heads) - len(metric_columns(rows))
+    parts: list[list[int]] = [[]]
+    for i in range(n_first, len(heads)):
+        if parts[-1] and sum(widths[:n_first]) + sum(widths[j] for j in [*parts[-1], i]) > out.width - 1:
+            parts.append([])
+        parts[-1].append(i)
+    for number_of_part, part in enumerate(parts):
+        table = Table(title=escape(title) if number_of_part == 0 else None, title_justify="left")
+        shown = [*range(n_first), *part]
+        for i in shown:
+            table.add_column(escape(heads[i]), justify="left" if i < 2 else "right", no_wrap=True)
+        for line, best in zip(texts, marks, strict=True):
+            table.add_row(*(f"[bold]{escape(line[i])}[/bold]" if best[i] else escape(line[i]) for i in shown))
+        out.print(table)

@@ -7,7 +7,7 @@ from fake_runs import fake_run
 
 from recseq.report.differences import config_differences
 from recseq.report.direction import lower_is_better
-from recseq.report.pivot import cells, markdown, pivot_table, rank, runs_table, spread_text
+from recseq.report.pivot import cells, markdown, pivot_table, print_pivot, rank, runs_table, spread_text
 from recseq.report.rows import Row, Spread, colour_of, make_rows
 from recseq.report.runs import runs_below
 
@@ -104,6 +104,18 @@ def test_a_metric_that_one_run_lacks_is_empty_there(tmp_path: Path) -> None:
     fake_run(tmp_path / "b", "model.name=b", scores={"MAP@10": [0.2], "Recall@10": [0.5]})
     table = pivot_table(rank(rows_of(tmp_path), "MAP@10", None), None)
     assert table["Recall@10"].to_list() == [0.5, None]
+
+
+def test_the_terminal_cuts_no_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = {f"Metric{i}@10": [i + 0.123456] for i in range(30)}
+    fake_run(tmp_path / "a", "model.name=a", scores=scores)
+    print_pivot(rows_of(tmp_path), None, "many [metrics]")
+    told = capsys.readouterr().out
+    assert told.count("many [metrics]") == 1
+    for name, (value,) in scores.items():
+        assert name in told
+        assert (f"{value:.6f}" if value < 10 else f"{value:.2f}") in told
+    assert "…" not in told
 
 
 def test_mean_and_std_have_the_same_decimals() -> None:
