@@ -1,11 +1,14 @@
 """Searches as they are typed, with a model whose quality is config (tests/plugins/search_parts)."""
 
 import json
+import multiprocessing
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -30,9 +33,12 @@ Search = Callable[..., int]
 
 @pytest.fixture
 def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Search]:
-    """Runs `recseq` in this process: exit code."""
+    """Runs `recseq` in this process: exit code. What it leaves to be done at the end of the program is done at once."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(PLUGINS)
+    at_exit: list[Callable[[], None]] = []
+    register = SimpleNamespace(register=lambda function, *arguments: at_exit.append(partial(function, *arguments)))
+    monkeypatch.setattr("recseq.sweeps.callback.atexit", register)
 
     def run(*arguments: str) -> int:
         monkeypatch.setattr(sys, "argv", ["recseq", *arguments])
@@ -41,6 +47,8 @@ def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Search]:
         except SystemExit as end:
             return int(end.code or 0) if not isinstance(end.code, str) else 1
         finally:
+            while at_exit:
+                at_exit.pop()()
             GlobalHydra.instance().clear()
         return 0
 
@@ -362,13 +370,45 @@ def test_the_search_is_no_part_of_a_runs_identity(search: Search, tmp_path: Path
     assert hashes[0] == hashes[1]
 
 
+def open_at_once(barrier: Any, url: str) -> None:
+    barrier.wait()
+    studies.open_storage(url).get_all_studies()
+
+
 def test_several_searches_make_one_fresh_store(tmp_path: Path) -> None:
-    code = "import sys; from recseq.sweeps.search.study import open_storage; open_storage(sys.argv[1]).get_all_studies()"
-    command = [sys.executable, "-c", code, f"sqlite:///{tmp_path}/fresh.db"]
-    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    fork = multiprocessing.get_context("fork")
+    barrier = fork.Barrier(4)
+    started = [fork.Process(target=open_at_once, args=(barrier, f"sqlite:///{tmp_path}/new/fresh.db")) for _ in range(4)]
     for process in started:
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
+        process.start()
+    for process in started:
+        process.join()
+    assert [process.exitcode for process in started] == [0] * 4
+
+
+def test_ctrl_c_leaves_a_study_that_goes_on(search: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = (*USE, "search=optuna", "search.study_name=mine", "search.n_trials=3", "model.noise=interval(0,1)")
+    import search_parts
+
+    fit = search_parts.Noisy.fit
+    calls: list[float] = []
+
+    def interrupted(self: Any, *arguments: Any) -> None:
+        calls.append(self.noise)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        fit(self, *arguments)
+
+    monkeypatch.setattr(search_parts.Noisy, "fit", interrupted)
+    assert search(*line) == 130
+    study = the_study(tmp_path)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "WAITING"]
+    (sweep,) = sweeps(tmp_path)
+    assert json.loads((sweep / "search.json").read_text())["trials"] == {"finished": 1, "pruned": 0, "failed": 0, "interrupted": 1}
+    assert search(*line, f"hydra.sweep.dir={sweep}") == 0
+    assert [trial.state.name for trial in the_study(tmp_path).trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert calls[2] == calls[1]
+    assert sorted(summaries(sweep)) == [0, 2, 3]
 
 
 @pytest.mark.parametrize(
