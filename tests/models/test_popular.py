@@ -58,7 +58,7 @@ def test_reference_numbers_on_movietweetings(movietweetings: Path) -> None:
     """RecTools' PopularModel and metrics on the same fold, to six digits."""
     data = SOURCES.build({"type": "movietweetings", "path": str(movietweetings), "weight": "one"}).read()
     filters = {"filter_cold_users": True, "filter_cold_items": True, "filter_already_seen": True}
-    (fold,) = SPLITTERS.build({"type": "time_range", "test_size": "14D", "n_splits": 1, **filters}).split(data.interactions)
+    (fold,) = SPLITTERS.build({"type": "time_range", "test_size": "14D", "n_splits": 1, "skip_last": 0, **filters}).split(data.interactions)
     model = MODELS.build({"type": "popular", "by": "users", "period_days": None, "inverse": False})
     model.fit(fold.train, None, FitContext(folder=None, seed=0))
     found = model.recommend(Request(user_ids=fold.test.frame["user_id"].unique(), history=fold.train, k=10))
