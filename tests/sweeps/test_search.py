@@ -41,7 +41,8 @@ def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Search]:
     monkeypatch.setattr("recseq.sweeps.callback.atexit", register)
 
     def run(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["recseq", *arguments])
+        store = [] if QUIET in arguments else [f"tracking.uri=sqlite:///{tmp_path}/outputs/mlflow.db"]  # MLflow remembers a relative one
+        monkeypatch.setattr(sys, "argv", ["recseq", *store, *arguments])
         try:
             cli.main()
         except SystemExit as end:
