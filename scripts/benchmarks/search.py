@@ -91,11 +91,8 @@ def pruning(seeds: Sequence[int], n_trials: int) -> bool:
     for seed in seeds:
         for pruner, runs in results.items():
             runs.append(search((*PRUNING, f"search/pruner={pruner}"), n_trials, seed))
-            best = runs[-1]["account"]["best"][0]
-            print(
-                f"  seed {seed}, {pruner}: best {best['values']['MAP@10']:.6f}, {runs[-1]['seconds']:.0f} s, CPU {runs[-1]['cpu_seconds']:.0f} s",
-                file=sys.stderr,
-            )
+            best, spent = runs[-1]["account"]["best"][0]["values"]["MAP@10"], (runs[-1]["seconds"], runs[-1]["cpu_seconds"])
+            print(f"  seed {seed}, {pruner}: best {best:.6f}, {spent[0]:.0f} s, CPU {spent[1]:.0f} s", file=sys.stderr)
     print(f"Search of {n_trials} trials for MAP@10 over 3 folds, with and without pruning, seeds {', '.join(map(str, seeds))}")
     for pruner, runs in results.items():
         best = ", ".join(f"{run['account']['best'][0]['values']['MAP@10']:.6f}" for run in runs)
