@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from recseq.data.sources import SOURCES
 from recseq.errors import ConfigError
-from recseq.metrics import METRICS
+from recseq.metrics import METRICS, Scoring, column_of, make_metrics
 from recseq.metrics.significance import SignificanceOptions
 from recseq.models import MODELS
 from recseq.nets.item_net import ITEM_NET_BLOCKS
@@ -25,7 +25,7 @@ from recseq.tracking import TRACKERS
 from recseq.training.losses import LOSSES
 from recseq.training.optimizer import check_optimizer
 from recseq.training.trainer import TrainerOptions
-from recseq.training.validation import VALIDATIONS, Scoring
+from recseq.training.validation import VALIDATIONS
 
 Node = Mapping[str, Any]
 
@@ -110,15 +110,11 @@ class MetricOptions:
     @property
     def objective_column(self) -> str:
         """Column of the objective."""
-        if "@" in self.objective:
-            return self.objective
-        name, _, reference = self.objective.partition("_")
-        return f"{name}@{self.cutoffs[-1]}" + (f"_{reference}" if reference else "")
+        return column_of(self.objective, self.cutoffs)
 
     def scoring(self) -> Scoring:
         """The metrics, built."""
-        metrics = [METRICS.build({"type": name, **inner}, ref_k=self.ref_k) for name, inner in self.include.items()]
-        return Scoring(metrics, self.cutoffs)
+        return Scoring(list(make_metrics(self.include, self.ref_k).values()), self.cutoffs)
 
 
 def import_plugins(modules: list[str]) -> None:
@@ -229,7 +225,7 @@ def _check_monitor(validation: Any, options: MetricOptions) -> list[str]:
     if not isinstance(validation, Mapping) or not isinstance(monitor := validation.get("monitor"), str):
         return []  # none is asked for, or the shell has said what is wrong
     scoring = options.scoring()
-    columns = [column for metric in scoring.metrics for k in scoring.cutoffs for column in metric.column_names(k, [])]
+    columns = scoring.directions([])
     if scoring.column(monitor) in columns:
         return []
     return [f"validation.monitor is {monitor!r}; {did_you_mean(monitor, columns)}"]

@@ -24,12 +24,12 @@ from recseq.splitting import Fold
 from recseq.sweeps.references import SharedReferences
 from recseq.sweeps.search.trial import Trial
 from recseq.tracking import Tracker
+from recseq.tracking.run_folder import EPOCHS_FILE, FOLD_FILE
 from recseq.training.context import FitContext
 
 log = logging.getLogger(__name__)
 
 UNFINISHED = "unfinished"
-FOLD_FILE = "fold.json"
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def run_fold(this: Run, fold: Fold, fold_id: str) -> None:
         context = FitContext(state, this.config["seed"], log_epoch, label=f"{own.name}, fold {fold.index}")
         scores[own.name] = fit_and_recommend(this, own, fold, request, context, find_neighbours=True)
         if epochs:
-            pl.DataFrame(list(epochs.values()), infer_schema_length=None).write_csv(aside / "epochs.csv")
+            pl.DataFrame(list(epochs.values()), infer_schema_length=None).write_csv(aside / EPOCHS_FILE)
         references = {spec.name: scores[spec.name].recommendations for spec in this.models if spec.is_reference}
         about = {
             "fold": fold.index,

@@ -23,7 +23,9 @@ from recseq.nets.similarity import SIMILARITIES
 from recseq.registry import Registry, signature_of
 from recseq.report.options import ReportOptions
 from recseq.splitting import SPLITTERS
-from recseq.sweeps.search.options import PRUNERS, SAMPLERS, SEARCHES
+from recseq.sweeps.search.options import SEARCHES
+from recseq.sweeps.search.pruners import PRUNERS
+from recseq.sweeps.search.samplers import SAMPLERS
 from recseq.tracking import TRACKERS
 from recseq.training.lightning_module import MODULES
 from recseq.training.losses import LOSSES

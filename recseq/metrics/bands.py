@@ -1,36 +1,28 @@
 """The hit rate of some users or for some items only: where a model is good, and where it is not."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from recseq.metrics.base import METRICS, Metric
+from recseq.metrics.base import METRICS, MultiColumnMetric
 from recseq.metrics.catalogue import Floats
 from recseq.metrics.evaluation import Evaluation
 from recseq.options import PositiveInt, Share
 
 
-class BandedHitRate(Metric):
+class BandedHitRate(MultiColumnMetric):
     """Base of hit rates with one column a band, `HitRateByHistory@10_5-9`; a band that no test user belongs to has none."""
 
     def column_names(self, k: int, references: Sequence[str]) -> list[str]:
         """One a band."""
         return [f"{self.label}@{k}_{name}" for name in self.band_names()]
 
+    @abstractmethod
     def band_names(self) -> list[str]:
         """Names of the bands, in order."""
-        raise NotImplementedError
-
-    def per_user(self, evaluation: Evaluation, k: int) -> Floats:
-        """In the only band that has users.
-
-        Raises:
-            ValueError: Several have; `columns` has a value for each.
-        """
-        (values,) = self.columns(evaluation, k).values()
-        return values
 
 
 @METRICS.register("HitRateByHistory")

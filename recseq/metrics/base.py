@@ -58,8 +58,25 @@ class Metric(AnyMetric):
         """Values of all users, (U_all,); NaN where the metric is not defined for a user."""
 
     def columns(self, evaluation: Evaluation, k: int) -> dict[str, Floats]:
-        """Values per user by column name, `HitRate@10`; a metric against reference models has one column a model."""
+        """Values per user by column name, `HitRate@10`."""
         return {f"{self.label}@{k}": self.per_user(evaluation, k)}
+
+
+class MultiColumnMetric(Metric):
+    """Base of metrics over users with several columns: one a reference model, or one a band."""
+
+    @abstractmethod
+    def columns(self, evaluation: Evaluation, k: int) -> dict[str, Floats]:
+        """Values per user by column name, (U_all,) each."""
+
+    def per_user(self, evaluation: Evaluation, k: int) -> Floats:
+        """The only column, (U_all,).
+
+        Raises:
+            ValueError: There is none or more than one; `columns` has them all.
+        """
+        (values,) = self.columns(evaluation, k).values()
+        return values
 
 
 class AggregateMetric(AnyMetric):
@@ -110,6 +127,24 @@ def _mean(values: Floats) -> float:
     return float(defined.mean()) if len(defined) else 0.0
 
 
+def column_of(name: str, cutoffs: Sequence[int]) -> str:
+    """Column of a metric that may be named without its cut-off: `MAP` and `Intersection_popular` mean those at the largest one."""
+    if "@" in name:
+        return name
+    label, _, suffix = name.partition("_")
+    return f"{label}@{max(cutoffs)}" + (f"_{suffix}" if suffix else "")
+
+
+def make_metrics(include: Mapping[str, Mapping[str, Any]], ref_k: int | None) -> dict[str, AnyMetric]:
+    """Build metrics, by name, whatever data they need.
+
+    Args:
+        include: Options of each metric by name, checked.
+        ref_k: Cut-off of reference models.
+    """
+    return {name: METRICS.build({"type": name, **options}, ref_k=ref_k) for name, options in include.items()}
+
+
 def build_metrics(
     include: Mapping[str, Mapping[str, Any]], ref_k: int | None, item_features: ItemFeatures | None, objective: str
 ) -> list[AnyMetric]:
@@ -125,8 +160,7 @@ def build_metrics(
         ConfigError: An option names a feature that the data does not have, or the objective is left out.
     """
     metrics = []
-    for name, options in include.items():
-        metric = METRICS.build({"type": name, **options}, ref_k=ref_k)
+    for name, metric in make_metrics(include, ref_k).items():
         lack = metric.lacks(item_features)
         if lack is None:
             metrics.append(metric)

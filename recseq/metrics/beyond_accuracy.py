@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recseq.metrics.base import METRICS, Metric
+from recseq.metrics.base import METRICS, Metric, MultiColumnMetric
 from recseq.metrics.catalogue import Floats
 from recseq.metrics.evaluation import NONE, Evaluation
 
@@ -115,7 +115,7 @@ class CoveredUsers(Metric):
 
 
 @METRICS.register("Intersection")
-class Intersection(Metric):
+class Intersection(MultiColumnMetric):
     """Share of the model's top k that is in a reference model's top `ref_k`, over users with recommendations.
 
     One column a reference model: `Intersection@10_popular`.
@@ -139,15 +139,6 @@ class Intersection(Metric):
 
     def __init__(self, ref_k: int | None = None) -> None:
         self.ref_k = ref_k
-
-    def per_user(self, evaluation: Evaluation, k: int) -> Floats:
-        """Against the only reference model.
-
-        Raises:
-            ValueError: There is none or more than one; `columns` has a value for each.
-        """
-        (values,) = self.columns(evaluation, k).values()
-        return values
 
     def column_names(self, k: int, references: Sequence[str]) -> list[str]:
         """One a reference model."""

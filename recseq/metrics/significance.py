@@ -35,6 +35,7 @@ from recseq.options import PositiveInt, Range
 
 DRAWN_AT_ONCE = 2**24  # resample counts in memory, four bytes each
 SAME = 1e-12  # differences that vary by less, relative to the largest, differ by rounding only
+TESTS = {"t": "paired t-test", "wilcoxon": "Wilcoxon signed-rank test"}
 SCHEMA = {
     **{"metric": pl.String, "model": pl.String, "other": pl.String, "n_users": pl.Int64},
     **dict.fromkeys(("mean", "other_mean", "difference", "low", "high", "p_value", "p_holm"), pl.Float64),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+SECONDS = ("fit_seconds", "recommend_seconds")
 Summary = dict[str, dict[str, dict[str, float]]]
 
 

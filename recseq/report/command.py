@@ -9,7 +9,7 @@ from typing import Any
 from recseq.config import import_plugins
 from recseq.errors import ConfigError
 from recseq.files import written_aside
-from recseq.metrics.significance import SignificanceOptions
+from recseq.metrics.significance import TESTS, SignificanceOptions
 from recseq.report.comparison import compare
 from recseq.report.curves import draw_curves
 from recseq.report.differences import config_differences
@@ -128,8 +128,7 @@ def write_report(selection: Selection, config: Mapping[str, Any], folder: Path) 
 
 def describe_test(options: SignificanceOptions) -> str:
     """How models are compared, in words."""
-    test = {"t": "paired t-test", "wilcoxon": "Wilcoxon signed-rank test"}[options.test]
-    return f"{options.confidence:.0%} bootstrap, {options.n_resamples:,} resamples of users; {test} over users, p after Holm"
+    return f"{options.confidence:.0%} bootstrap, {options.n_resamples:,} resamples of users; {TESTS[options.test]} over users, p after Holm"
 
 
 def put(path: Path, write: Callable[[Path], object]) -> Path:

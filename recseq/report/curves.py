@@ -9,6 +9,7 @@ import polars as pl
 from recseq.report.pictures import COLOURS
 from recseq.report.pivot import Folds
 from recseq.report.rows import Row
+from recseq.tracking.run_folder import EPOCHS_FILE
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 
@@ -23,10 +24,7 @@ def curves_of(row: Row, folds: Folds) -> pl.DataFrame | None:
     if row.is_reference:
         return None
     tables = [
-        table
-        for run in row.runs
-        for fold in (run.folds if folds is None else folds)
-        if (table := run.table(fold, "epochs.csv")) is not None
+        table for run in row.runs for fold in (run.folds if folds is None else folds) if (table := run.table(fold, EPOCHS_FILE)) is not None
     ]
     if not tables:
         return None

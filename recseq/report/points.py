@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recseq.errors import ConfigError
+from recseq.metrics.summary import SECONDS
 from recseq.options import did_you_mean
 from recseq.report.direction import lower_is_better
 from recseq.report.pivot import Folds, spread_text
 from recseq.report.rows import Row, Spread, colour_of, metric_columns
-
-SECONDS = ("fit_seconds", "recommend_seconds")
 
 
 @dataclass(frozen=True)

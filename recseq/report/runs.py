@@ -13,6 +13,7 @@ import yaml
 from recseq.environment import config_hash
 from recseq.errors import ConfigError
 from recseq.tracking.mlflow import run_folders
+from recseq.tracking.run_folder import FOLD_FILE
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class FinishedRun:
 
     def facts(self) -> dict[str, float]:
         """Numbers about the model of the first fold."""
-        path = self.folder / f"fold_{self.folds[0]}" / "fold.json"
+        path = self.folder / f"fold_{self.folds[0]}" / FOLD_FILE
         return dict(json.loads(path.read_text())["facts"]) if path.exists() else {}
 
 

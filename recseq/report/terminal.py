@@ -8,10 +8,9 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from recseq.metrics.significance import Significance
+from recseq.metrics.significance import TESTS, Significance
+from recseq.metrics.summary import Summary, is_measure
 from recseq.splitting import Fold
-
-Summary = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
 def console() -> Console:
@@ -52,7 +51,7 @@ def print_results(
     table = Table(
         title=f"{label}, {n_folds} fold{'s' if n_folds > 1 else ''}" + (", mean ± std" if n_folds > 1 else ""), title_justify="left"
     )
-    columns = [name for name in folds.columns if "@" in name or name.endswith("_seconds")]
+    columns = [name for name in folds.columns if is_measure(name)]
     columns = [name for name in columns if "@" in name] + [name for name in columns if "@" not in name]
     table.add_column("model", no_wrap=True)
     for name in columns:
@@ -113,10 +112,9 @@ def _legend(significance: Significance, higher: str, lower: str) -> str:
     )
     if not others:
         return bootstrap
-    test = {"t": "paired t-test", "wilcoxon": "Wilcoxon signed-rank test"}[options.test]
     holm = ", Holm's correction" if len(others) > 1 else ""
     than = others[0] if len(others) == 1 else f"each of {', '.join(others)}"
-    return f"{higher} {lower} significantly higher, lower than {than}: {test}{holm}, {_percent(significance)}. {bootstrap}"
+    return f"{higher} {lower} significantly higher, lower than {than}: {TESTS[options.test]}{holm}, {_percent(significance)}. {bootstrap}"
 
 
 def _percent(significance: Significance) -> str:

@@ -9,6 +9,8 @@ from recseq.metrics.summary import is_measure
 from recseq.tracking.base import Tracker
 
 RUN_FILE = "run.json"
+FOLD_FILE = "fold.json"
+EPOCHS_FILE = "epochs.csv"
 ARTIFACTS = ("config.yaml", "metrics.csv", "significance.csv", "summary.json", "provenance.json", "run.log")
 
 
@@ -20,9 +22,9 @@ def log_epochs(tracker: Tracker, fold_id: str, folder: Path) -> None:
         fold_id: The fold's run there.
         folder: The fold's folder.
     """
-    if not (folder / "epochs.csv").exists():
+    if not (folder / EPOCHS_FILE).exists():
         return
-    for values in pl.read_csv(folder / "epochs.csv", infer_schema_length=None).iter_rows(named=True):
+    for values in pl.read_csv(folder / EPOCHS_FILE, infer_schema_length=None).iter_rows(named=True):
         epoch = values.pop("epoch")
         tracker.log_metrics(fold_id, {name: value for name, value in values.items() if value is not None}, step=epoch)
 
@@ -36,7 +38,7 @@ def log_fold(tracker: Tracker, fold_id: str, run_id: str, folder: Path) -> None:
         run_id: The run above.
         folder: The fold's folder.
     """
-    about = json.loads((folder / "fold.json").read_text(encoding="utf-8"))
+    about = json.loads((folder / FOLD_FILE).read_text(encoding="utf-8"))
     row = about["rows"][-1]  # of the model asked for
     measured = {column: value for column, value in row.items() if is_measure(column) and value is not None}
     dropped = {f"dropped_{name}": n for name, n in about["dropped"].items()}

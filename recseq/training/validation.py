@@ -15,7 +15,7 @@ import polars as pl
 
 from recseq.data.interactions import Interactions, ItemFeatures
 from recseq.errors import ConfigError, DataError
-from recseq.metrics import AnyMetric, Catalogue, Evaluation, score
+from recseq.metrics import Catalogue, Evaluation, Scoring, score
 from recseq.options import PositiveInt
 from recseq.registry import Registry
 from recseq.splitting import TestFilters
@@ -26,32 +26,6 @@ log = logging.getLogger(__name__)
 
 Finish = Literal["best", "last", "refit"]
 FILTERS = TestFilters(cold_users=True, cold_items=True, already_seen=True)
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """The run's metrics, to score validation with.
-
-    Args:
-        metrics: Built metrics.
-        cutoffs: Cut-offs.
-    """
-
-    metrics: list[AnyMetric]
-    cutoffs: list[int]
-
-    def column(self, monitor: str) -> str:
-        """Column of a metric that may be named without its cut-off."""
-        return monitor if "@" in monitor else f"{monitor}@{self.cutoffs[-1]}"
-
-    def metric(self, monitor: str) -> AnyMetric:
-        """The metric of a column that may be named without its cut-off."""
-        column = self.column(monitor)
-        return next(metric for metric in self.metrics if any(column in metric.column_names(k, []) for k in self.cutoffs))
-
-    def of_data(self, item_features: ItemFeatures | None) -> "Scoring":
-        """The metrics that the data has everything for."""
-        return Scoring([metric for metric in self.metrics if metric.lacks(item_features) is None], self.cutoffs)
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from test_cli import SMALL
 
 from recseq import cli
 from recseq.sweeps.search import study as studies
+from recseq.sweeps.search.objectives import Objective
 from recseq.sweeps.search.options import OptunaSearch
 from recseq.sweeps.search.space import Parameter, Space
-from recseq.sweeps.search.study import Objective, Study
+from recseq.sweeps.search.study import Study
 from recseq.sweeps.search.trial import END, STEPS_A_FOLD, comparable
 
 PLUGINS = Path(__file__).parents[1] / "plugins"

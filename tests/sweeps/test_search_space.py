@@ -8,7 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from recseq.errors import ConfigError
-from recseq.sweeps.search.space import Space, as_text, parse_space
+from recseq.sweeps.search.space import Space
+from recseq.sweeps.search.space_parsing import as_text, parse_space
 from recseq.sweeps.search.study import distribution_of
 
 GROUPS = {"loss": "softmax", "model": "sasrec", "optimizer.lr": "0.001"}

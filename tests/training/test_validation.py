@@ -12,11 +12,12 @@ from recseq.config import MetricOptions, check_config
 from recseq.data.interactions import Interactions
 from recseq.environment import seed_everything
 from recseq.errors import ConfigError, DataError
+from recseq.metrics import Scoring
 from recseq.model_specs import groups_of, model_options
 from recseq.models import MODELS, Request
 from recseq.models.sequential import SequentialRecommender
 from recseq.training.context import FitContext
-from recseq.training.validation import VALIDATIONS, HeldOut, Scoring
+from recseq.training.validation import VALIDATIONS, HeldOut
 
 RNG = np.random.default_rng(0)
 ROWS = [(user, int(item), day) for user in range(40) for day, item in enumerate(RNG.permutation(12)[: 2 + user % 9])]

@@ -1,9 +1,17 @@
-"""What a search has found, for the terminal."""
+"""What a search has found: `search.json`, and the same for the terminal."""
 
 import json
+import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from recseq.report.terminal import console, number
+
+if TYPE_CHECKING:  # the end of any sweep imports this, and needs neither
+    from recseq.sweeps.search.jobs import Jobs
+    from recseq.sweeps.search.study import Study
 
 SEARCH_FILE = "search.json"
 SHOWN = 10
@@ -33,3 +41,38 @@ def print_best(folder: Path) -> None:
         out.print(f"  {trial['command']}", highlight=False, soft_wrap=True, markup=False)
     if len(best) > SHOWN:
         out.print(f"  and {len(best) - SHOWN} more in {path}", highlight=False, soft_wrap=True)
+
+
+def account(jobs: "Jobs", study: "Study") -> dict[str, Any]:
+    """What `search.json` holds: the study, its trials in numbers, and the best of them with the command that runs each again."""
+    return {
+        "study_name": study.name,
+        "storage": study.storage_url,
+        "objectives": {objective.column: "max" if objective.maximize else "min" for objective in study.objectives},
+        "trials": study.counts(),
+        "best": [
+            {
+                "trial": trial.number,
+                "values": dict(zip([objective.column for objective in study.objectives], trial.values, strict=True)),
+                "params": trial.params,
+                "command": rerun_command([*jobs.fixed, *trial.user_attrs.get("overrides", [])], list(jobs.config.hydra.overrides.hydra)),
+                "folder": trial.user_attrs.get("folder"),
+            }
+            for trial in study.best()
+        ],
+    }
+
+
+def rerun_command(overrides: Sequence[str], hydra_overrides: Sequence[str]) -> str:
+    """The command line that runs a trial alone.
+
+    Args:
+        overrides: Of the job.
+        hydra_overrides: Of the sweep; where configs are found is kept.
+    """
+    words = ["recseq"]
+    for option in ("--config-dir", "-cd"):
+        if option in sys.argv[:-1]:
+            words += [option, sys.argv[sys.argv.index(option) + 1]]
+    words += [override for override in hydra_overrides if override.startswith("hydra.searchpath")]
+    return shlex.join([*words, *overrides])

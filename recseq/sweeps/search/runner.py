@@ -2,8 +2,6 @@
 
 import contextlib
 import logging
-import shlex
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,18 +16,19 @@ from omegaconf import DictConfig, OmegaConf
 from recseq.config import MetricOptions
 from recseq.errors import ConfigError, SearchError
 from recseq.files import write_json
-from recseq.options import did_you_mean
+from recseq.metrics.summary import SECONDS
 from recseq.sweeps.callback import log_to_parent
-from recseq.sweeps.search.best import SEARCH_FILE
+from recseq.sweeps.search.best import SEARCH_FILE, account
 from recseq.sweeps.search.jobs import Jobs, read_outcome
+from recseq.sweeps.search.objectives import choose_objectives
 from recseq.sweeps.search.options import SEARCHES, GridSearch, OptunaSearch
-from recseq.sweeps.search.space import Space, parse_space
-from recseq.sweeps.search.study import Objective, Study
+from recseq.sweeps.search.space import Space
+from recseq.sweeps.search.space_parsing import as_text, parse_space
+from recseq.sweeps.search.study import Study
 from recseq.sweeps.search.trial import TRIAL_FILE
 
 log = logging.getLogger(__name__)
 
-SECONDS = ("fit_seconds", "recommend_seconds")
 FOLDS_DIFFER = ("dataset", "splitter", "validation", "metrics")  # groups under which trials have no fold and epoch in common
 
 
@@ -54,7 +53,7 @@ def run_search(config_loader: ConfigLoader, config: DictConfig, launcher: Launch
     search = SEARCHES.build({str(key): value for key, value in node.items()})
     assert isinstance(search, (GridSearch, OptunaSearch))
     overrides = OverridesParser.create(config_loader=config_loader).parse_overrides(list(arguments))
-    own = [override for override in overrides if override.key_or_group.partition(".")[0].partition("/")[0] != "search"]
+    own = [override for override in overrides if group_of(override.key_or_group) != "search"]
     for override in overrides:
         if override not in own and override.is_sweep_override():
             raise ConfigError(f"{override.input_line}: the search itself cannot be varied in one sweep")
@@ -88,6 +87,11 @@ def _problems_of(node: Any) -> list[str]:
     return problems or SEARCHES.check(node, "search")
 
 
+def group_of(key: str) -> str:
+    """The config group at the top of a key: `loss` of `loss.n_negatives` and of `loss/negatives`."""
+    return key.partition(".")[0].partition("/")[0]
+
+
 def _value_text(override: Override) -> str:
     return "" if override.is_delete() else str(override.get_value_element_as_str())
 
@@ -100,8 +104,6 @@ class _Lookup:
         self.config = config
 
     def __call__(self, key: str) -> str | None:
-        from recseq.sweeps.search.space import as_text
-
         if key in self.choices:
             return str(self.choices[key])
         with contextlib.suppress(Exception):
@@ -172,7 +174,7 @@ def _run_study(jobs: Jobs, space: Space, search: OptunaSearch, lookup: _Lookup) 
                 break
             failed += [number for number, status in ran.items() if status == "FAILED"]
     finally:
-        write_json(jobs.folder / SEARCH_FILE, _account(jobs, study))
+        write_json(jobs.folder / SEARCH_FILE, account(jobs, study))
     _draw(jobs, study)
     _complain(failed, search.n_trials)
 
@@ -214,39 +216,13 @@ def _run_batch(
     return {number: outcome.status for number, outcome in outcomes.items()}
 
 
-def choose_objectives(names: list[str] | None, metrics: MetricOptions, references: Sequence[str]) -> list[Objective]:
-    """Columns and directions of what is to be optimised.
-
-    Args:
-        names: Metrics with or without cut-off, or seconds; None takes the run's own objective.
-        metrics: The `metrics` group.
-        references: Names of reference models.
-
-    Raises:
-        ConfigError: A name that is no column.
-    """
-    known: dict[str, bool] = dict.fromkeys(SECONDS, False)
-    scoring = metrics.scoring()
-    for metric in scoring.metrics:
-        for k in scoring.cutoffs:
-            known |= dict.fromkeys(metric.column_names(k, list(references)), metric.higher_is_better)
-    found = []
-    for name in names if names is not None else [metrics.objective_column]:
-        label, _, reference = name.partition("_")
-        column = name if "@" in name or name in SECONDS else f"{label}@{metrics.cutoffs[-1]}" + (f"_{reference}" if reference else "")
-        if column not in known:
-            raise ConfigError(f"search.objectives has {name!r}; {did_you_mean(name, known)}")
-        found.append(Objective(column, known[column]))
-    return found
-
-
 def _pruning_problems(search: OptunaSearch, space: Space, sample: Mapping[str, Any]) -> list[str]:
     kind = search.pruner_node["type"]
     if kind == "none":
         return []
     problems = []
     for parameter in space.parameters:
-        if parameter.name.partition(".")[0].partition("/")[0] in FOLDS_DIFFER:
+        if group_of(parameter.name) in FOLDS_DIFFER:
             problems.append(
                 f"search/pruner={kind} compares trials at the same fold and epoch, which they do not share when {parameter.name} varies"
             )
@@ -257,41 +233,6 @@ def _pruning_problems(search: OptunaSearch, space: Space, sample: Mapping[str, A
             f"search/pruner={kind} has nothing to compare before a trial ends: use splitter.n_splits=2 or more, or validation=last_range"
         )
     return problems
-
-
-def _account(jobs: Jobs, study: Study) -> dict[str, Any]:
-    """What `search.json` holds: the study, its trials in numbers, and the best of them with the command that runs each again."""
-    return {
-        "study_name": study.name,
-        "storage": study.storage_url,
-        "objectives": {objective.column: "max" if objective.maximize else "min" for objective in study.objectives},
-        "trials": study.counts(),
-        "best": [
-            {
-                "trial": trial.number,
-                "values": dict(zip([objective.column for objective in study.objectives], trial.values, strict=True)),
-                "params": trial.params,
-                "command": rerun_command([*jobs.fixed, *trial.user_attrs.get("overrides", [])], list(jobs.config.hydra.overrides.hydra)),
-                "folder": trial.user_attrs.get("folder"),
-            }
-            for trial in study.best()
-        ],
-    }
-
-
-def rerun_command(overrides: Sequence[str], hydra_overrides: Sequence[str]) -> str:
-    """The command line that runs a trial alone.
-
-    Args:
-        overrides: Of the job.
-        hydra_overrides: Of the sweep; where configs are found is kept.
-    """
-    words = ["recseq"]
-    for option in ("--config-dir", "-cd"):
-        if option in sys.argv[:-1]:
-            words += [option, sys.argv[sys.argv.index(option) + 1]]
-    words += [override for override in hydra_overrides if override.startswith("hydra.searchpath")]
-    return shlex.join([*words, *overrides])
 
 
 def _draw(jobs: Jobs, study: Study) -> None:

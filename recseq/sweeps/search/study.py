@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from recseq.environment import NOT_IDENTITY, without
 from recseq.errors import ConfigError
 from recseq.sweeps.search.jobs import Outcome, read_outcome
+from recseq.sweeps.search.objectives import Objective
 from recseq.sweeps.search.options import OptunaSearch
 from recseq.sweeps.search.space import Assignment, Parameter, Space
 from recseq.tracking import flatten
@@ -31,19 +31,6 @@ log = logging.getLogger(__name__)
 BUSY_SECONDS = 60
 TRIES = 5
 OWNER, FOLDER, ERROR, INTERRUPTED, OVERRIDES = "owner", "folder", "error", "interrupted", "overrides"
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What is optimised.
-
-    Args:
-        column: A metric's column, or seconds.
-        maximize: Whether more is better.
-    """
-
-    column: str
-    maximize: bool
 
 
 def absolute_storage(url: str) -> str:

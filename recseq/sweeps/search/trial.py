@@ -52,7 +52,7 @@ class ComparedTrial(Trial):
     def __init__(self, note: Mapping[str, Any]) -> None:
         import optuna
 
-        from recseq.sweeps.search.options import PRUNERS
+        from recseq.sweeps.search.pruners import PRUNERS
         from recseq.sweeps.search.study import open_storage
 
         self.objective: str = note["objectives"][0]
