@@ -83,7 +83,7 @@ def run_params(config: Mapping[str, Any]) -> dict[str, Any]:
     groups = groups_used(config) | {group: config[group] for group in SHARED_GROUPS}
     flat = flatten(groups)
     shown = {"dataset.path", "dataset.items.path"}
-    hidden = [path for path in NOT_IDENTITY if path not in shown]
+    hidden = ["size", *(path for path in NOT_IDENTITY if path not in shown)]  # sizes are in the model's keys
     return {
         key: place(value) if isinstance(value, str) else value
         for key, value in flat.items()
