@@ -121,7 +121,9 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     )
     name = models[-1].name
     title = run_name(config, dataset.item_features, overrides, varied)
-    record = RunRecord.new(title, run_params(config), tags, describe_dataset(config, dataset, tags["recseq.data_hash"]))
+    record = RunRecord.new(
+        title, run_params(config, dataset.item_features), tags, describe_dataset(config, dataset, tags["recseq.data_hash"])
+    )
     rows: list[dict[str, Any]] = []
     forget_run(tracker, folder)
     with noted(tracker, folder), tracked(tracker, record.start(tracker, "run", parent, folder / RUN_FILE).run_id) as run_id:

@@ -29,7 +29,8 @@ FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--no-first-run", "--window-size=1900,1500"),
 )
-VIEW = "recseq"
+TRAINING = "workflowType=machine_learning"
+VIEW = f"viewStateShareKey=recseq&{TRAINING}"
 SECONDS_TO_SETTLE = 6
 
 
@@ -101,32 +102,33 @@ def take(browser: Any, uri: str, name: str, folder: Path) -> None:
     page = f"{uri}/#/experiments/{experiment}"
     compared = f"runs={urllib.parse.quote(json.dumps(jobs))}&experiments={urllib.parse.quote(json.dumps([experiment]))}"
 
-    def picture(title: str, address: str | None = None, seconds: float = SECONDS_TO_SETTLE) -> None:
+    def picture(title: str, address: str | None = None, seconds: float = SECONDS_TO_SETTLE, more: bool = False) -> None:
         if address is not None:
             browser.get(address)
         time.sleep(seconds)
-        for button in browser.find_elements(By.CSS_SELECTOR, '[aria-label="Close Assistant"], [aria-label="Close assistant"]'):
-            button.click()
+        close = browser.find_elements(By.XPATH, "//*[.='MLflow Assistant']/following::button[3]")
+        unfold = browser.find_elements(By.XPATH, "//button[contains(., 'Show more')] | //*[.='Show more']") if more else []
+        for element in close[:1] + unfold[-1:]:
+            browser.execute_script("arguments[0].click()", element)
+            time.sleep(2)
         browser.save_screenshot(str(folder / f"{title}.png"))
         print(folder / f"{title}.png")
 
     def tab(text: str) -> None:
         browser.find_element(By.XPATH, f"//*[@role='tab'][contains(., '{text}')]").click()
 
-    picture("experiment", f"{page}/runs?viewStateShareKey={VIEW}", 2 * SECONDS_TO_SETTLE)  # the first page loads the program
-    picture("tree", f"{page}/runs")
-    picture("charts", f"{page}/runs?viewStateShareKey={VIEW}&compareRunsMode=CHART")
-    picture("sweep", f"{page}/runs/{sweep}")
-    picture("run", f"{page}/runs/{jobs[0]}")
-    picture("parallel_coordinates", f"{uri}/#/compare-runs?{compared}")
+    picture("experiment", f"{page}/runs?{VIEW}", 2 * SECONDS_TO_SETTLE)  # the first page loads the program
+    picture("tree", f"{page}/runs?{TRAINING}")
+    picture("charts", f"{page}/runs?{VIEW}&compareRunsMode=CHART")
+    picture("sweep", f"{page}/runs/{sweep}?{TRAINING}", more=True)
+    picture("run", f"{page}/runs/{jobs[0]}?{TRAINING}", more=True)
+    picture("parallel_coordinates", f"{uri}/#/compare-runs?{compared}&{TRAINING}")
     tab("Scatter")
     picture("scatter")
-    for title in ("parameters", "metrics"):
-        label = title.capitalize()
-        heading = browser.find_elements(By.XPATH, f"//*[self::h1 or self::h2 or self::h3 or self::h4 or self::span][.='{label}']")
-        if heading:
-            browser.execute_script("arguments[0].scrollIntoView()", heading[-1])
-            picture(f"compared_{title}", seconds=1)
+    for title in ("Parameters", "Metrics"):
+        for heading in browser.find_elements(By.XPATH, f"//*[normalize-space(text())='{title}']")[-1:]:
+            browser.execute_script("arguments[0].scrollIntoView()", heading)
+            picture(f"compared_{title.lower()}", seconds=1)
 
 
 if __name__ == "__main__":

@@ -186,13 +186,13 @@ class MlflowTracker(Tracker):
 
     def hint(self) -> str | None:
         """Where the runs are to be seen, and the command that opens the UI of a store on loopback."""
-        page = f"#/experiments/{self.experiment_id}/runs?viewStateShareKey={VIEW}"
+        page = f"#/experiments/{self.experiment_id}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
         if self.uri.startswith(("http://", "https://")):
             return f"{without_credentials(self.uri).rstrip('/')}/{page}"
         program = Path(sys.executable).with_name("mlflow")
         if program.is_relative_to(Path.cwd()):
             program = program.relative_to(Path.cwd())
-        return f"{program} ui --host 127.0.0.1 --backend-store-uri {shlex.quote(self.uri)}  # then http://127.0.0.1:5000/{page}"
+        return f"{program} ui --host 127.0.0.1 --backend-store-uri {shlex.quote(self.uri)}  # then open http://127.0.0.1:5000/{page}"
 
 
 def artifact_link(path: str) -> str:

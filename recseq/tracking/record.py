@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from recseq.data.interactions import Dataset
+from recseq.data.interactions import Dataset, ItemFeatures
 from recseq.environment import NOT_IDENTITY
 from recseq.files import write_json
 from recseq.model_specs import groups_used
 from recseq.secrets import place, without_credentials
 from recseq.tracking.base import Tracker, flatten
-from recseq.tracking.names import settings
+from recseq.tracking.names import blocks, settings
 
 RUN_FILE = "run.json"
 SHARED_GROUPS = ("dataset", "splitter", "metrics", "reference_models", "seed")
@@ -78,9 +78,18 @@ class RunRecord:
         return record
 
 
-def run_params(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat parameters: of the groups that the model uses, and of what runs are compared on; none that cannot change a result."""
-    groups = groups_used(config) | {group: config[group] for group in SHARED_GROUPS}
+def run_params(config: Mapping[str, Any], item_features: ItemFeatures | None) -> dict[str, Any]:
+    """Flat parameters: of the groups that the model uses, and of what runs are compared on; none that cannot change a result.
+
+    `composition.*` are words that every run has, whatever its model: what a comparison of unlike models can be drawn over.
+    """
+    used = groups_used(config)
+    composition = {
+        "model": config["model"]["name"],
+        "loss": config["loss"]["type"] if "loss" in used else "-",
+        "item_net": "+".join(blocks(config["item_net"], item_features)) if "item_net" in used else "-",
+    }
+    groups = used | {"composition": composition} | {group: config[group] for group in SHARED_GROUPS}
     flat = flatten(groups)
     shown = {"dataset.path", "dataset.items.path"}
     hidden = ["size", *(path for path in NOT_IDENTITY if path not in shown)]  # sizes are in the model's keys
