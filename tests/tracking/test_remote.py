@@ -89,7 +89,7 @@ def logged(uri: str, experiment: str) -> dict[str, Any]:
     folds = sorted(levels["fold"], key=lambda fold: fold.data.tags["recseq.fold"])
 
     def numbers(found: Run) -> dict[str, float]:
-        return {name: value for name, value in found.data.metrics.items() if "seconds" not in name}
+        return {name: value for name, value in found.data.metrics.items() if "second" not in name}
 
     def paths(place: str | None = None) -> list[str]:
         files = client.list_artifacts(top.info.run_id, place)
@@ -177,7 +177,8 @@ def test_a_sweep_goes_on_without_its_server_and_is_uploaded_afterwards(server: S
     )
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("outputs/sweeps/*/*/0/job.json")):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     server.kill()
     out, _ = process.communicate(timeout=300)
