@@ -69,7 +69,7 @@ class MlflowTracker(Tracker):
                 Path(uri.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
             if uri.startswith(("http://", "https://")):
                 require_server(uri)
-            self.client = MlflowClient(tracking_uri=uri)
+            self.client = MlflowClient(tracking_uri=_absolute(uri))
             self.experiment_id = self._experiment(experiment, artifacts)
         except (MlflowException, OSError) as error:
             raise ConfigError(f"tracking.uri is {uri!r}, which cannot be opened: {str(error).splitlines()[0]}") from None
@@ -200,6 +200,12 @@ def artifact_link(path: str) -> str:
     return f"get-artifact?path={path}&run_uuid={{run_id}}"
 
 
+def _absolute(uri: str) -> str:
+    """A SQLite store by its full path: MLflow keeps opened stores by their address, which must mean one file wherever the process goes."""
+    prefix = "sqlite:///"
+    return prefix + str(Path(uri.removeprefix(prefix)).absolute()) if uri.startswith(prefix) else uri
+
+
 def _metric(name: str) -> str:
     return name.replace("@", "_")
 
@@ -230,7 +236,7 @@ def run_folders(uri: str, experiment: str) -> list[tuple[str, str, Path | None]]
             raise OSError("there is no such file")  # MLflow's client would make one
         if uri.startswith(("http://", "https://")):
             require_server(uri)
-        client = MlflowClient(tracking_uri=uri)
+        client = MlflowClient(tracking_uri=_absolute(uri))
         found = client.get_experiment_by_name(experiment)
         if found is None:
             names = sorted(each.name for each in client.search_experiments())

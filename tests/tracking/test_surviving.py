@@ -88,3 +88,12 @@ def test_artifacts_of_an_experiment_that_is_there_stay_where_they_are_with_a_war
         assert not caplog.records
         MlflowTracker(uri=uri, artifacts=f"{tmp_path}/elsewhere", experiment="x")
     assert f"{tmp_path}/artifacts; tracking.artifacts has no effect" in caplog.text
+
+
+def test_a_relative_store_is_that_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        MlflowTracker(uri="sqlite:///m.db", artifacts="auto", experiment=name)
+        names = {each.name for each in MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/{name}/m.db").search_experiments()}
+        assert names == {"Default", name}
