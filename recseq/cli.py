@@ -26,7 +26,7 @@ def task(composed: DictConfig) -> float:
 
     hydra_config = HydraConfig.get()
     sweep_folder = Path(hydra_config.sweep.dir).absolute() if hydra_config.mode == RunMode.MULTIRUN else None
-    return run(composed, Path(hydra_config.runtime.output_dir), sweep_folder)
+    return run(composed, Path(hydra_config.runtime.output_dir), sweep_folder, list(hydra_config.overrides.task))
 
 
 def main() -> None:

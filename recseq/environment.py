@@ -17,6 +17,7 @@ import torch
 
 import recseq
 from recseq.data.interactions import Dataset
+from recseq.secrets import without_credentials
 
 PACKAGES = ("torch", "hydra-core", "omegaconf", "polars", "pytorch-lightning", "mlflow", "numpy", "scipy", "optuna")
 
@@ -29,6 +30,7 @@ NOT_IDENTITY = (
     "tracking",
     "plugins",
     "report",
+    "upload",
     "dataset.path",
     "dataset.items.path",
     "trainer.enable_progress_bar",
@@ -82,7 +84,7 @@ def provenance(device: str) -> dict[str, Any]:
     """Where numbers come from: program, versions, code, machine."""
     return {
         "recseq": recseq.__version__,
-        "command": sys.argv,
+        "command": [without_credentials(word) for word in sys.argv],
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},

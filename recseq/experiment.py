@@ -5,7 +5,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,17 @@ from recseq.models import MODELS
 from recseq.report.examples import print_run_examples
 from recseq.report.options import ReportOptions
 from recseq.report.terminal import print_fold, print_results
+from recseq.secrets import without_credentials
 from recseq.splitting import SPLITTERS
-from recseq.sweeps.callback import parent_of
+from recseq.sweeps.callback import parent_of, varied_of
 from recseq.sweeps.references import SharedReferences
 from recseq.sweeps.search.trial import trial_of
-from recseq.tracking import TRACKERS, flatten, tracked
-from recseq.tracking.run_folder import RUN_FILE, forget_run, log_epochs, log_fold, log_results
+from recseq.tracking import tracked
+from recseq.tracking.names import run_name
+from recseq.tracking.record import RUN_FILE, RunRecord, describe_dataset, override_tags, run_params
+from recseq.tracking.run_folder import ENVIRONMENT_FILE, environment_text, forget_run, log_epochs, log_fold, log_results, start_fold
+from recseq.tracking.surviving import noted, open_tracker
+from recseq.tracking.upload import upload
 from recseq.training.trainer import TrainerOptions, require_device
 
 log = logging.getLogger(__name__)
@@ -41,13 +46,14 @@ log = logging.getLogger(__name__)
 IDENTITY = ("recseq.data_hash", "recseq.config_hash")
 
 
-def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None) -> float:
+def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None, overrides: Sequence[str] = ()) -> float:
     """Check a composed config and do what its `mode` says.
 
     Args:
         composed: The config as Hydra composed it.
         folder: The run's folder.
         sweep_folder: Folder of the sweep that the run is a job of; None for a single run.
+        overrides: What was typed for this run; names and tags tell of it.
 
     Returns:
         The value of `metrics.objective`, for a sweep to optimise; NaN of a mode that measures nothing.
@@ -56,23 +62,27 @@ def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None) ->
         RecseqError: Anything that the user can mend.
     """
     config = check_config(composed)
+    if config["mode"] in ("report", "upload") and sweep_folder is not None:
+        raise ConfigError(f"mode={config['mode']} looks at finished runs and is no job of a sweep; leave out -m and experiment=")
+    if config["mode"] == "upload":
+        upload(config)
+        return math.nan
     if config["mode"] == "report":
-        if sweep_folder is not None:
-            raise ConfigError("mode=report looks at finished runs and is no job of a sweep; leave out -m and experiment=")
         from recseq.report.command import report  # here, not above: it brings plotly and matplotlib, which no other mode needs
 
         report(config, folder)
         return math.nan
-    return cross_validate(config, folder, sweep_folder)
+    return cross_validate(config, folder, sweep_folder, overrides)
 
 
-def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | None) -> float:
+def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | None, overrides: Sequence[str] = ()) -> float:
     """Fit and score the model and its references on every fold; write the run folder and log the run.
 
     Args:
         config: A checked config.
         folder: The run's folder; `summary.json` is written last, a folder without it is no result.
         sweep_folder: Folder of the sweep that the run is a job of; None for a single run.
+        overrides: What was typed for this run.
 
     Returns:
         The mean over folds of `metrics.objective`.
@@ -86,14 +96,17 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         log.warning("splitter %s leaks: %s", config["splitter"]["type"], splitter.leak)
     if "trainer" in MODELS.find(config["model"]["type"], "model.type").uses:
         require_device(TrainerOptions(**config["trainer"]))
-    tracker = TRACKERS.build(config["tracking"])
+    parent, varied = parent_of(sweep_folder), varied_of(sweep_folder)
+    tracker = open_tracker(config["tracking"], needed=varied is None)  # a sweep goes on when its server is gone
     dataset = read_dataset(config)
     tags = identity(config, dataset)
     require_same(folder, tags)
     origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes} | tags
-    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    write_text(folder / "config.yaml", without_credentials(yaml.safe_dump(config, sort_keys=False)))
+    write_text(folder / ENVIRONMENT_FILE, environment_text())
     write_json(folder / "provenance.json", origin)
     tags |= {f"recseq.{key}": str(origin[key]) for key in ("git_commit", "git_dirty")} | {"recseq.folder": str(folder)}
+    tags |= override_tags(overrides) | ({"mlflow.source.git.commit": origin["git_commit"]} if origin["git_commit"] else {})
     this = Run(
         config=config,
         folder=folder,
@@ -107,15 +120,18 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         trial=trial_of(folder),
     )
     name = models[-1].name
+    title = run_name(config, dataset.item_features, overrides, varied)
+    record = RunRecord.new(
+        title, run_params(config, dataset.item_features), tags, describe_dataset(config, dataset, tags["recseq.data_hash"])
+    )
     rows: list[dict[str, Any]] = []
     forget_run(tracker, folder)
-    with tracked(tracker, run_name(config), "run", flatten(config), tags, parent_of(sweep_folder)) as run_id:
-        write_json(folder / RUN_FILE, {"run_id": run_id})
+    with noted(tracker, folder), tracked(tracker, record.start(tracker, "run", parent, folder / RUN_FILE).run_id) as run_id:
         for fold in splitter.split(dataset.interactions):
             this.trial.start_fold(fold.index)
             print_fold(fold)
             finished = fold_folder(folder, fold.index)
-            with tracked(tracker, f"fold {fold.index}", "fold", {}, {"recseq.fold": str(fold.index)}, run_id) as fold_id:
+            with tracked(tracker, start_fold(tracker, title, fold.index, run_id)) as fold_id:
                 if finished.is_dir():
                     log.info("fold %d was finished before", fold.index)
                     log_epochs(tracker, fold_id, finished)
@@ -132,7 +148,7 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         if options.objective_column not in summary[name]:
             raise DataError(f"metrics.objective is {options.objective!r}, a band that no test user of any fold belongs to")
         objective = summary[name][options.objective_column]["mean"]
-        result = {"model": name, "run_id": run_id, "objective": {options.objective_column: objective}, "models": summary}
+        result = {"model": name, "name": title, "run_id": run_id, "objective": {options.objective_column: objective}, "models": summary}
         write_json(folder / "summary.json", result)
         log_results(tracker, run_id, folder)
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
@@ -227,8 +243,3 @@ def assess(this: Run, table: pl.DataFrame) -> Significance:
         with written_aside(this.folder / "significance.csv") as aside:
             comparisons.write_csv(aside)
     return Significance(mean_intervals(per_user, [name], columns, options, seed), comparisons, options)
-
-
-def run_name(config: Mapping[str, Any]) -> str:
-    """Name for people: model and dataset."""
-    return f"{config['model']['name']}-{config['dataset']['type']}"

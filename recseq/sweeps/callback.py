@@ -38,7 +38,11 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make store, experiment and parent run once, before jobs could race for them."""
         from recseq.files import write_json
+        from recseq.secrets import without_credentials
+        from recseq.sweeps.varied import varied_keys
         from recseq.tracking import TRACKERS
+        from recseq.tracking.record import RUN_FILE, RunRecord, override_tags
+        from recseq.tracking.surviving import open_tracker
 
         self.folder = Path(config.hydra.sweep.dir).absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -46,12 +50,15 @@ class SweepCallback(Callback):
         self.config["seed"] = config.seed
         node = self.config["tracking"]
         assert isinstance(node, dict)
+        varied = varied_keys(config)
         if not TRACKERS.check(node, "tracking"):  # else each job says what is wrong
-            self.tracker = TRACKERS.build({str(key): value for key, value in node.items()})
-            overrides = list(config.hydra.overrides.task)
-            tags = {"recseq.folder": str(self.folder), "recseq.overrides": " ".join(overrides)}
-            self.run_id = self.tracker.start(f"sweep {self.folder.parent.name} {self.folder.name}", "sweep", {}, tags)
-        write_json(self.folder / SWEEP_FILE, {"run_id": self.run_id, "command": sys.argv})
+            self.tracker = open_tracker({str(key): value for key, value in node.items()}, needed=True)
+            name = " ".join(["sweep", "×".join(key.rpartition(".")[2] for key in varied), self.folder.parent.name, self.folder.name])
+            tags = {"recseq.folder": str(self.folder), **override_tags(list(config.hydra.overrides.task))}
+            record = RunRecord.new(name, {}, tags, None)
+            self.run_id = record.start(self.tracker, "sweep", None, self.folder / RUN_FILE).run_id
+        command = [without_credentials(word) for word in sys.argv]
+        write_json(self.folder / SWEEP_FILE, {"run_id": self.run_id, "command": command, "varied": varied})
         atexit.register(self._close, None)  # Hydra does not call on_multirun_end when a job failed
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -91,6 +98,8 @@ class SweepCallback(Callback):
                 self.tracker.log_artifact(self.run_id, folder / "leaderboard.csv")
             self.tracker.end(self.run_id, "FAILED" if failed else status or "KILLED")
         self._report(folder)
+        if self.tracker is not None:
+            self.tracker.note(folder)
         print_leaderboard(table, folder, self.tracker.hint() if self.tracker is not None else None)
         print_best(folder)
 
@@ -98,10 +107,13 @@ class SweepCallback(Callback):
         """Tables and pictures of what has finished; whatever goes wrong with them, the sweep's results stand."""
         try:
             from recseq.report.command import report_sweep
+            from recseq.sweeps.description import sweep_description
 
             for file in report_sweep(folder, self.config):
                 if self.tracker is not None:
                     self.tracker.log_artifact(self.run_id, file)
+            if self.tracker is not None:
+                self.tracker.describe(self.run_id, sweep_description(folder))
         except Exception as error:
             log.warning("the report of the sweep could not be finished: %s: %s", type(error).__name__, error)
 
@@ -118,6 +130,18 @@ def parent_of(sweep_folder: Path | None) -> str | None:
     return run_id or None
 
 
+def varied_of(sweep_folder: Path | None) -> list[str] | None:
+    """Keys that differ between the jobs of a sweep; None outside of one.
+
+    Args:
+        sweep_folder: Folder of the sweep; None for a single run.
+    """
+    if sweep_folder is None or not (sweep_folder / SWEEP_FILE).exists():
+        return None
+    found: list[str] = json.loads((sweep_folder / SWEEP_FILE).read_text())["varied"]
+    return found
+
+
 def log_to_parent(config: DictConfig, folder: Path, files: list[Path]) -> None:
     """Upload files of a sweep to its run in the tracker.
 
@@ -126,14 +150,16 @@ def log_to_parent(config: DictConfig, folder: Path, files: list[Path]) -> None:
         folder: The sweep's folder.
         files: Those that are not there are left out.
     """
-    from recseq.tracking import TRACKERS
+    from recseq.tracking.surviving import open_tracker
 
     run_id = parent_of(folder)
     if run_id is None:
         return
     node = OmegaConf.to_container(config.tracking, resolve=True)
     assert isinstance(node, dict)
-    tracker = TRACKERS.build({str(key): value for key, value in node.items()})
+    tracker = open_tracker({str(key): value for key, value in node.items()}, needed=False)
     for file in files:
         if file.exists():
             tracker.log_artifact(run_id, file)
+    if tracker.lost is not None:
+        tracker.note(folder)

@@ -1,7 +1,7 @@
 """Where runs are logged."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,16 @@ class Tracker(ABC):
     """Logs a tree of runs: run -> fold."""
 
     @abstractmethod
-    def start(self, name: str, level: str, params: Mapping[str, Any], tags: Mapping[str, str], parent: str | None = None) -> str:
-        """Open a run.
+    def start(
+        self,
+        name: str,
+        level: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        parent: str | None = None,
+        started: int | None = None,
+    ) -> str:
+        """Open a run; one that cannot be opened whole is closed.
 
         Args:
             name: Name for people.
@@ -25,22 +33,54 @@ class Tracker(ABC):
             params: Flat parameters.
             tags: Tags.
             parent: Id of the run above.
+            started: When, in milliseconds since 1970; None is now.
 
         Returns:
             Id of the run.
         """
 
     @abstractmethod
+    def log_dataset(self, run_id: str, dataset: Mapping[str, Any]) -> None:
+        """Log what data a run was made on: `describe_dataset`."""
+
+    @abstractmethod
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log numbers; names may have `@`."""
 
     @abstractmethod
-    def log_artifact(self, run_id: str, file: Path) -> None:
-        """Upload a file."""
+    def log_artifact(self, run_id: str, file: Path, folder: str | None = None) -> None:
+        """Upload a file.
+
+        Args:
+            run_id: The run.
+            file: The file.
+            folder: Of the run's artifacts; None is the top.
+        """
 
     @abstractmethod
-    def end(self, run_id: str, status: Status = "FINISHED") -> None:
-        """Close a run."""
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run."""
+
+    @abstractmethod
+    def describe(self, run_id: str, markdown: str) -> None:
+        """Give a run its description, replacing `{run_id}` in it; see `artifact_link`."""
+
+    @abstractmethod
+    def show_columns(self, objective: str, columns: Sequence[str]) -> None:
+        """Set up the view of the runs that `hint` tells of: best first, with these metrics as columns.
+
+        Args:
+            objective: Metric that orders.
+            columns: Metrics shown.
+        """
+
+    @abstractmethod
+    def find(self, key: str) -> list[tuple[str, str]]:
+        """Id and status of the runs that have the tag `recseq.key` with this value."""
+
+    @abstractmethod
+    def end(self, run_id: str, status: Status = "FINISHED", ended: int | None = None) -> None:
+        """Close a run, at a time in milliseconds since 1970; None is now."""
 
     @abstractmethod
     def delete(self, run_id: str) -> None:
@@ -58,17 +98,41 @@ TRACKERS: Registry[Tracker] = Registry("tracker")
 class NoTracker(Tracker):
     """Logs nothing; the run folder has everything."""
 
-    def start(self, name: str, level: str, params: Mapping[str, Any], tags: Mapping[str, str], parent: str | None = None) -> str:
+    def start(
+        self,
+        name: str,
+        level: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        parent: str | None = None,
+        started: int | None = None,
+    ) -> str:
         """An empty id."""
         return ""
+
+    def log_dataset(self, run_id: str, dataset: Mapping[str, Any]) -> None:
+        """Nothing."""
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
         """Nothing."""
 
-    def log_artifact(self, run_id: str, file: Path) -> None:
+    def log_artifact(self, run_id: str, file: Path, folder: str | None = None) -> None:
         """Nothing."""
 
-    def end(self, run_id: str, status: Status = "FINISHED") -> None:
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Nothing."""
+
+    def describe(self, run_id: str, markdown: str) -> None:
+        """Nothing."""
+
+    def show_columns(self, objective: str, columns: Sequence[str]) -> None:
+        """Nothing."""
+
+    def find(self, key: str) -> list[tuple[str, str]]:
+        """None."""
+        return []
+
+    def end(self, run_id: str, status: Status = "FINISHED", ended: int | None = None) -> None:
         """Nothing."""
 
     def delete(self, run_id: str) -> None:
@@ -80,11 +144,8 @@ class NoTracker(Tracker):
 
 
 @contextmanager
-def tracked(
-    tracker: Tracker, name: str, level: str, params: Mapping[str, Any], tags: Mapping[str, str], parent: str | None = None
-) -> Iterator[str]:
-    """A run of the tracker that is closed with the status of the block, whatever happens in it."""
-    run_id = tracker.start(name, level, params, tags, parent)
+def tracked(tracker: Tracker, run_id: str) -> Iterator[str]:
+    """An open run of the tracker that is closed with the status of the block, whatever happens in it."""
     try:
         yield run_id
     except (KeyboardInterrupt, TrialPruned):
