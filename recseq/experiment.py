@@ -19,6 +19,7 @@ from recseq.data.sources import SOURCES
 from recseq.environment import config_hash, data_hash, provenance, split_hash
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, write_text, written_aside
+from recseq.finished import require_unfinished, results_of_before
 from recseq.folds import UNFINISHED, Run, fold_folder, fold_rows, run_fold
 from recseq.metrics import build_metrics
 from recseq.metrics.significance import Significance, SignificanceOptions, compare_models, mean_intervals
@@ -77,7 +78,8 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     Returns:
         The mean over folds of `metrics.objective`.
     """
-    require_unfinished(folder)
+    if sweep_folder is None and not config["tracking"]["skip_finished"]:
+        require_unfinished(folder)
     options = MetricOptions(**config["metrics"])
     models = choose_models(config)
     log_unused_groups(models[-1], config)
@@ -89,7 +91,9 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     tracker = TRACKERS.build(config["tracking"])
     dataset = read_dataset(config)
     tags = identity(config, dataset)
-    require_same(folder, tags)
+    if (objective := results_of_before(folder, tags, tracker)) is not None:
+        return objective
+    going_on = require_same(folder, tags)
     origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes} | tags
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     write_json(folder / "provenance.json", origin)
@@ -108,7 +112,8 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     )
     name = models[-1].name
     rows: list[dict[str, Any]] = []
-    forget_run(tracker, folder)
+    if going_on:
+        forget_run(tracker, folder, tags["recseq.config_hash"])
     with tracked(tracker, run_name(config), "run", flatten(config), tags, parent_of(sweep_folder)) as run_id:
         write_json(folder / RUN_FILE, {"run_id": run_id})
         for fold in splitter.split(dataset.interactions):
@@ -142,24 +147,17 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     return objective
 
 
-def require_unfinished(folder: Path) -> None:
-    """Refuse a folder that holds results.
-
-    Raises:
-        ConfigError: It does.
-    """
-    if (folder / "summary.json").exists():
-        raise ConfigError(f"the run folder {folder} holds results of another run; choose another hydra.run.dir or remove it")
-
-
-def require_same(folder: Path, tags: Mapping[str, str]) -> None:
+def require_same(folder: Path, tags: Mapping[str, str]) -> bool:
     """Go on in a folder where the same run was interrupted; refuse one of another run.
+
+    Returns:
+        Whether there is something to go on with.
 
     Raises:
         ConfigError: It is another run's.
     """
     if not (folder / "provenance.json").exists():
-        return
+        return False
     before = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     differ = [key.removeprefix("recseq.") for key in IDENTITY if before.get(key) != tags[key]]
     if differ:
@@ -170,6 +168,7 @@ def require_same(folder: Path, tags: Mapping[str, str]) -> None:
     log.info("going on with the run that was interrupted in %s", folder)
     for partial in folder.glob(".*.partial"):  # what a kill left of things being written
         shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+    return True
 
 
 def read_dataset(config: Mapping[str, Any]) -> Dataset:

@@ -7,18 +7,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param
+from filelock import FileLock
+from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from recseq.errors import ConfigError
 from recseq.options import did_you_mean
-from recseq.tracking.base import TRACKERS, Status, Tracker
+from recseq.tracking.base import TRACKERS, Logged, Status, Tracker
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it makes in a fresh store
 logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -38,20 +40,23 @@ class MlflowTracker(Tracker):
         uri: Tracking URI. The folder of a SQLite store is made when missing.
         artifacts: Folder or URI of the artifacts of an experiment that is made new; None leaves the place to the server.
         experiment: Name of the experiment.
+        skip_finished: See `Tracker`.
 
     Raises:
         ConfigError: The store cannot be opened.
     """
 
-    def __init__(self, *, uri: str, artifacts: str | None, experiment: str) -> None:
+    def __init__(self, *, uri: str, artifacts: str | None, experiment: str, skip_finished: bool) -> None:
+        super().__init__(skip_finished=skip_finished)
         self.uri = uri
         try:
             if uri.startswith("sqlite:///"):
                 Path(uri.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
             if uri.startswith(("http://", "https://")):
                 require_server(uri)
-            self.client = MlflowClient(tracking_uri=uri)
-            self.experiment_id = self._experiment(experiment, artifacts)
+            with one_at_a_time(uri):
+                self.client = MlflowClient(tracking_uri=uri)
+                self.experiment_id = self._experiment(experiment, artifacts)
         except (MlflowException, OSError) as error:
             raise ConfigError(f"tracking.uri is {uri!r}, which cannot be opened: {str(error).splitlines()[0]}") from None
 
@@ -106,6 +111,46 @@ class MlflowTracker(Tracker):
             self.client.set_terminated(run_id, "KILLED")
             self.client.delete_run(run_id)
 
+    def status(self, run_id: str) -> str | None:
+        """See `Tracker.status`."""
+        try:
+            run = self.client.get_run(run_id)
+        except MlflowException:
+            return None
+        return str(run.info.status) if run.info.lifecycle_stage == "active" else None
+
+    def reopen(self, run_id: str) -> bool:
+        """See `Tracker.reopen`."""
+        if self.status(run_id) is None:
+            return False
+        self.client.update_run(run_id, status="RUNNING")
+        return True
+
+    def close_tree(self, run_id: str, status: Status) -> None:
+        """See `Tracker.close_tree`."""
+        for run in list(self._search({MLFLOW_PARENT_RUN_ID: run_id}, "attributes.status = 'RUNNING'")):
+            self.close_tree(run.info.run_id, status)
+        if self.status(run_id) == "RUNNING":
+            self.client.set_terminated(run_id, status)
+
+    def find(self, tags: Mapping[str, str]) -> list[Logged]:
+        """See `Tracker.find`."""
+        found = []
+        for run in self._search(tags):
+            folder = run.data.tags.get("recseq.folder")
+            found.append(Logged(run.info.run_id, run.info.status, Path(folder) if folder else None))
+        return found
+
+    def _search(self, tags: Mapping[str, str], *more: str) -> Iterator[Run]:
+        """All runs that have these tags and meet further conditions, the newest first."""
+        quoted = {key: f'"{value}"' if "'" in value else f"'{value}'" for key, value in tags.items()}
+        text = " and ".join([*(f"tags.`{key}` = {value}" for key, value in quoted.items()), *more])
+        token: str | None = None
+        while token != "":
+            page = self.client.search_runs([self.experiment_id], text, order_by=["attributes.start_time DESC"], page_token=token)
+            yield from page
+            token = page.token or ""
+
     def hint(self) -> str | None:
         """The command that opens the UI on loopback."""
         if self.uri.startswith(("http://", "https://")):
@@ -114,6 +159,17 @@ class MlflowTracker(Tracker):
         if program.is_relative_to(Path.cwd()):
             program = program.relative_to(Path.cwd())
         return f"{program} ui --host 127.0.0.1 --backend-store-uri {shlex.quote(self.uri)}"
+
+
+@contextmanager
+def one_at_a_time(uri: str) -> Iterator[None]:
+    """Let one process open a SQLite store at a time: several that make a fresh one at once corrupt it."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    file = Path(uri.removeprefix("sqlite:///")).absolute()
+    with FileLock(file.with_name(f".{file.name}.lock")):
+        yield
 
 
 def require_server(uri: str) -> None:

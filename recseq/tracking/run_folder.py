@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from recseq.metrics.summary import is_measure
-from recseq.tracking.base import Tracker
+from recseq.tracking.base import Status, Tracker
 
 RUN_FILE = "run.json"
 ARTIFACTS = ("config.yaml", "metrics.csv", "significance.csv", "summary.json", "provenance.json", "run.log")
@@ -60,7 +60,28 @@ def log_results(tracker: Tracker, run_id: str, folder: Path) -> None:
             tracker.log_artifact(run_id, folder / name)
 
 
-def forget_run(tracker: Tracker, folder: Path) -> None:
-    """Delete what the tracker has of an interrupted run that is gone on with: it is logged anew, so that nothing is there twice."""
+def forget_run(tracker: Tracker, folder: Path, config_hash: str) -> None:
+    """Delete what the tracker has of an interrupted run that is gone on with: it is logged anew, so that nothing is there twice.
+
+    Args:
+        tracker: Where it was logged.
+        folder: The run's folder.
+        config_hash: The run's; finds one that was killed before it could write down its id.
+    """
     if (folder / RUN_FILE).exists():
         tracker.delete(json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["run_id"])
+    for run in tracker.find({"recseq.folder": str(folder), "recseq.config_hash": config_hash}):
+        if run.status != "FINISHED":
+            tracker.delete(run.run_id)
+
+
+def close_runs(tracker: Tracker, folder: Path, status: Status) -> None:
+    """Close the runs of a folder, and those below them, whose process is gone.
+
+    Args:
+        tracker: Where they were logged.
+        folder: Of a run or a sweep.
+        status: What they are to have.
+    """
+    for run in tracker.find({"recseq.folder": str(folder)}):
+        tracker.close_tree(run.run_id, status)

@@ -2,8 +2,6 @@
 
 import contextlib
 import logging
-import shlex
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +18,8 @@ from recseq.errors import ConfigError, SearchError
 from recseq.files import write_json
 from recseq.options import did_you_mean
 from recseq.sweeps.callback import log_to_parent
+from recseq.sweeps.plan import require_same_jobs
+from recseq.sweeps.rerun import rerun_command
 from recseq.sweeps.search.best import SEARCH_FILE
 from recseq.sweeps.search.jobs import Jobs, read_outcome
 from recseq.sweeps.search.options import SEARCHES, GridSearch, OptunaSearch
@@ -135,6 +135,7 @@ def _run_grid(jobs: Jobs, space: Space) -> None:
     _try_out(jobs, space)
     print(f"Grid of {len(assignments)} configurations over {', '.join(parameter.name for parameter in space.parameters)}", flush=True)
     batch = [jobs.job(number, space.overrides(assignment)) for number, assignment in enumerate(assignments)]
+    require_same_jobs(jobs.folder, [[*jobs.fixed, *job.overrides] for job in batch])
     jobs.launch(batch)
     _complain([job.number for job in batch if read_outcome(job.folder).status != "FINISHED"], len(batch))
 
@@ -277,21 +278,6 @@ def _account(jobs: Jobs, study: Study) -> dict[str, Any]:
             for trial in study.best()
         ],
     }
-
-
-def rerun_command(overrides: Sequence[str], hydra_overrides: Sequence[str]) -> str:
-    """The command line that runs a trial alone.
-
-    Args:
-        overrides: Of the job.
-        hydra_overrides: Of the sweep; where configs are found is kept.
-    """
-    words = ["recseq"]
-    for option in ("--config-dir", "-cd"):
-        if option in sys.argv[:-1]:
-            words += [option, sys.argv[sys.argv.index(option) + 1]]
-    words += [override for override in hydra_overrides if override.startswith("hydra.searchpath")]
-    return shlex.join([*words, *overrides])
 
 
 def _draw(jobs: Jobs, study: Study) -> None:
