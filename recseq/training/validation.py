@@ -6,6 +6,7 @@ The test part of a fold never comes here: everything is cut from the train part,
 import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
@@ -18,7 +19,8 @@ from recseq.metrics import AnyMetric, Catalogue, Evaluation, score
 from recseq.options import PositiveInt
 from recseq.registry import Registry
 from recseq.splitting import TestFilters
-from recseq.splitting.time_range import TimeRange
+from recseq.splitting.order import from_the_end
+from recseq.splitting.time_range import duration, end_of_unit
 
 log = logging.getLogger(__name__)
 
@@ -190,11 +192,11 @@ class LastInteraction(CutValidation):
 
     def cut(self, train: pl.DataFrame, generator: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame]:
         """See `CutValidation.cut`."""
-        rows = train.with_row_index("row")
-        newest = rows.sort("datetime", maintain_order=True).group_by("user_id").agg(pl.col("row").last(), n=pl.len())
-        chosen = sample(newest.filter(pl.col("n") > 1).sort("user_id"), self.n_users, generator)["row"]
-        held = pl.col("row").is_in(chosen.implode())
-        return rows.filter(~held).drop("row"), rows.filter(held).drop("row")
+        several = train.select("user_id").filter(pl.len().over("user_id") > 1).unique().sort("user_id")
+        users = sample(several, self.n_users, generator)["user_id"]
+        held = (from_the_end() == 1) & pl.col("user_id").is_in(users.implode())
+        marked = train.with_columns(held=held)
+        return marked.filter(~pl.col("held")).drop("held"), marked.filter("held").drop("held")
 
 
 @VALIDATIONS.register("last_range")
@@ -213,20 +215,22 @@ class LastRange(CutValidation):
 
     def __init__(self, *, size: str, **rest: object) -> None:
         super().__init__(**rest)  # type: ignore[arg-type]
-        try:
-            self.splitter = TimeRange(
-                test_size=size, n_splits=1, skip_last=0, filter_cold_users=True, filter_cold_items=True, filter_already_seen=True
-            )
-        except ConfigError as error:
-            raise ConfigError(str(error).replace("splitter.test_size", "validation.size")) from None
+        self.size, self.unit = duration(size, "validation.size")
 
     def cut(self, train: pl.DataFrame, generator: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame]:
         """See `CutValidation.cut`."""
-        ((before, within, start, end),) = self.splitter.ranges(Interactions(train))
-        if before.is_empty():
+        last = train["datetime"].max()
+        assert isinstance(last, datetime)
+        end = end_of_unit(last, self.unit)
+        try:
+            start = end - self.size
+        except OverflowError:
+            start = datetime.min
+        rest, within = train.filter(pl.col("datetime") < start), train.filter(pl.col("datetime") >= start)
+        if rest.is_empty():
             raise DataError(f"validation.size holds out [{start}, {end}), which leaves nothing of the train part to train on")
         users = sample(within.select("user_id").unique().sort("user_id"), self.n_users, generator)
-        return before, within.join(users, on="user_id", how="semi", maintain_order="left")
+        return rest, within.join(users, on="user_id", how="semi", maintain_order="left")
 
 
 def sample(rows: pl.DataFrame, n: int | None, generator: np.random.Generator) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from conftest import interactions
 
 from recseq.data.sources import SOURCES
 from recseq.errors import DataError
-from recseq.metrics import METRICS, Catalogue, Evaluation, means, values_per_user
+from recseq.metrics import METRICS, Catalogue, Evaluation, score
 from recseq.models import MODELS, Recommender, Request
 from recseq.splitting import SPLITTERS
 from recseq.training.context import FitContext
@@ -130,7 +130,7 @@ def test_ease_reference_numbers_on_movietweetings(movietweetings: Path) -> None:
     model.fit(fold.train, None, FitContext(folder=None, seed=0))
     found = model.recommend(Request(user_ids=fold.test.frame["user_id"].unique(), history=fold.train, k=10))
     evaluation = Evaluation.of(found, fold.test.frame, Catalogue.from_train(fold.train.frame))
-    values = means(values_per_user([METRICS.build({"type": n}) for n in ("HitRate", "MAP", "NDCG", "AvgRecPopularity")], evaluation, [10]))
+    values = score([METRICS.build({"type": n}) for n in ("HitRate", "MAP", "NDCG", "AvgRecPopularity")], evaluation, [10]).means
     assert values["HitRate@10"] == pytest.approx(0.194359, rel=1e-3)
     assert values["MAP@10"] == pytest.approx(0.040243, rel=1e-3)
     assert values["NDCG@10"] == pytest.approx(0.066113, rel=1e-3)

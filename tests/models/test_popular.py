@@ -6,7 +6,7 @@ import pytest
 from conftest import interactions
 
 from recseq.data.sources import SOURCES
-from recseq.metrics import METRICS, Catalogue, Evaluation, means, values_per_user
+from recseq.metrics import METRICS, Catalogue, Evaluation, score
 from recseq.models import MODELS, Recommender, Request
 from recseq.splitting import SPLITTERS
 from recseq.training.context import FitContext
@@ -64,7 +64,7 @@ def test_reference_numbers_on_movietweetings(movietweetings: Path) -> None:
     found = model.recommend(Request(user_ids=fold.test.frame["user_id"].unique(), history=fold.train, k=10))
     evaluation = Evaluation.of(found, fold.test.frame, Catalogue.from_train(fold.train.frame), {"popular": found})
     names = ("HitRate", "MAP", "NDCG", "AvgRecPopularity", "Serendipity", "CoveredUsers", "Intersection")
-    values = means(values_per_user([METRICS.build({"type": name}) for name in names], evaluation, [10]))
+    values = score([METRICS.build({"type": name}) for name in names], evaluation, [10]).means
     assert values["HitRate@10"] == pytest.approx(0.197885, abs=5e-7)
     assert values["MAP@10"] == pytest.approx(0.036144, abs=5e-7)
     assert values["NDCG@10"] == pytest.approx(0.064147, abs=5e-7)
