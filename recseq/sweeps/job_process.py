@@ -79,7 +79,7 @@ def run(order: dict[str, Any]) -> JobReturn:
     search_path = create_config_search_path(main_folder)
     for provider, path in order["configs"]:
         if provider == "command-line":
-            search_path.append(provider, path)
+            search_path.prepend(provider, path, anchor="schema")  # which has to be last
     hydra = Hydra.create_main_hydra2(task_name="recseq", config_search_path=search_path)
     overrides = [*order["hydra_overrides"], *order["overrides"], f"hydra.sweep.dir={quoted(order['sweep'])}"]
     config = hydra.config_loader.load_configuration(config_name=order["config_name"], overrides=overrides, run_mode=RunMode.RUN)
