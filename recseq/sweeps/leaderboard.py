@@ -87,16 +87,14 @@ def announce(job: Path, table: pl.DataFrame) -> None:
         job: The job's folder.
         table: From `write_leaderboard`.
     """
-    row = next((row for row in table.iter_rows(named=True) if str(row["job"]) == job.name), None)
-    if row is None:  # hydra.sweep.subdir names folders otherwise
-        said = read_job(job)
-        row = next(row for row in table.iter_rows(named=True) if row["job"] == said["job"])
+    said = read_job(job)
+    row = next(row for row in table.iter_rows(named=True) if row["job"] == said["job"])
     if row["status"] == "FAILED":
         console().print(f"Job {row['job']} failed: {row['error']}", style="red", highlight=False, markup=False, soft_wrap=True)
     elif row["status"] == "PRUNED":
         console().print(f"Job {row['job']} {row['error']}", highlight=False, markup=False, soft_wrap=True)
     else:
-        column = read_job(job)["objective_column"]
+        column = said["objective_column"]
         seconds = "" if row["job_seconds"] is None else f", {row['job_seconds']:.1f} s"
         told = f"{row['model']}, {column} {number(row[column])}{seconds}"
         console().print(
@@ -133,17 +131,26 @@ def print_leaderboard(
         out.print(shown)
         for failed in table.filter(pl.col("status") == "FAILED").iter_rows(named=True):
             out.print(f"Job {failed['job']} failed: {failed['error']}", style="red", highlight=False, markup=False, soft_wrap=True)
-            command = rerun_command(read_job(folder / str(failed["job"]))["overrides"], hydra_overrides, folder / str(failed["job"]))
+            job = _folder_of(folder, failed["job"])
+            command = rerun_command(read_job(job)["overrides"], hydra_overrides, job)
             out.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
     out.print(f"Sweep folder: {folder}", highlight=False, soft_wrap=True)
     if hint is not None:
         out.print(f"MLflow UI:    {hint}", highlight=False, soft_wrap=True)
 
 
+def _folder_of(sweep: Path, job: int) -> Path:
+    """A job's folder, also where `hydra.sweep.subdir` names folders otherwise."""
+    usual = sweep / str(job)
+    if (usual / JOB_FILE).exists():
+        return usual
+    return next(path.parent for path in sweep.glob(f"*/{JOB_FILE}") if read_job(path.parent)["job"] == job)
+
+
 def _against_best(table: pl.DataFrame, folder: Path, config: Mapping[str, Any]) -> dict[int, str]:
     """How each job's objective stands to the best one's, by job; what cannot be compared is left out."""
     finished = table.filter(pl.col("status") == "FINISHED")["job"].to_list()
-    jobs = {job: folder / str(job) for job in finished if (folder / str(job) / "summary.json").exists()}
+    jobs = {job: _folder_of(folder, job) for job in finished}
     if len(jobs) < 2:
         return {}
     best = next(iter(jobs))

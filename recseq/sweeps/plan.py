@@ -29,7 +29,7 @@ def planned_jobs(config: DictConfig) -> list[list[str]] | None:
     assert isinstance(params, dict)
     hydra = GlobalHydra.instance().hydra
     parser = OverridesParser.create(config_loader=None if hydra is None else hydra.config_loader)
-    lines = [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
+    lines = [*(f"{key!s}={value}" for key, value in params.items()), *config.hydra.overrides.task]
     return BasicSweeper.split_arguments(parser.parse_overrides(lines), None)[0]
 
 

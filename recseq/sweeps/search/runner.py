@@ -157,6 +157,11 @@ def _run_study(jobs: Jobs, space: Space, search: OptunaSearch, lookup: _Lookup) 
     max_resource = int(sample["trainer"]["max_epochs"] if by_epochs else sample["splitter"].get("n_splits", 1))
     name = search.study_name or f"{jobs.folder.parent.name} {jobs.folder.name}"
     study = Study(search, space, objectives, {str(key): value for key, value in plain.items()}, name, max_resource)
+    if not study.resumed and (there := sorted(jobs.folder.glob(f"*/{TRIAL_FILE}"))):
+        raise ConfigError(
+            f"{jobs.folder} has trials of another study, {len(there)} of them; go on with its search.study_name and search.storage, "
+            f"or choose another hydra.sweep.dir"
+        )
     study.settle()
     told = ", ".join(f"{'max' if objective.maximize else 'min'} {objective.column}" for objective in objectives)
     already = f", {study.n_done()} of them done" if study.resumed else ""
