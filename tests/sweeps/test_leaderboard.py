@@ -21,7 +21,9 @@ def job(sweep: Path, number: int, column: str, value: float) -> Path:
 
 
 @pytest.mark.parametrize(("column", "best"), [("MAP@10", [1, 2, 0]), ("AvgRecPopularity@10", [0, 2, 1])])
-def test_the_best_is_first_in_the_metrics_direction(tmp_path: Path, column: str, best: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_best_is_first_in_the_metrics_direction(
+    tmp_path: Path, column: str, best: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
     folders = [job(tmp_path, number, column, value) for number, value in enumerate((0.1, 0.3, 0.2))]
     write_job(tmp_path / "3", 3, ["seed=3"], "FAILED", "exploded", None)
     table = write_leaderboard(tmp_path)

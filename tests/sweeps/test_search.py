@@ -419,16 +419,17 @@ def test_ctrl_c_leaves_a_study_that_goes_on(search: Search, tmp_path: Path, monk
     "launcher",
     [
         "basic",
+        pytest.param("processes", marks=pytest.mark.slow),
         pytest.param("joblib", marks=pytest.mark.slow),
         pytest.param("submitit_local", marks=pytest.mark.slow),
     ],
 )
 def test_trials_run_under_every_launcher(tmp_path: Path, launcher: str) -> None:
     """As typed, in a process of its own: workers have to find the plugin and the study by themselves."""
-    if launcher != "basic":
+    if launcher not in ("basic", "processes"):
         pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
     (tmp_path / "search_parts.py").write_text((PLUGINS / "search_parts" / "__init__.py").read_text())
-    workers = {"joblib": ["hydra.launcher.n_jobs=2"], "submitit_local": ["hydra.launcher.timeout_min=10"]}.get(launcher, [])
+    workers = {"submitit_local": ["hydra.launcher.timeout_min=10"], "basic": []}.get(launcher, ["hydra.launcher.n_jobs=2"])
     line = ["search=optuna", "search/sampler=grid", "search/pruner=median", "search.pruner.n_startup_trials=2", "search.n_jobs=2"]
     varied = ["splitter.n_splits=2", "splitter.test_size=20D", "model.noise=0.0,0.05,1.0,0.95", "model.crash_above=0.97"]
     program = Path(sys.executable).with_name("recseq")
