@@ -21,8 +21,9 @@ from recseq.secrets import without_credentials
 
 PACKAGES = ("torch", "hydra-core", "omegaconf", "polars", "pytorch-lightning", "mlflow", "numpy", "scipy", "optuna")
 
-# Config keys that cannot change a result: where things are read, written and logged, and how progress is shown. What is not
-# here is part of a run's identity.
+# Config keys that cannot change a result but for rounding: where things are read, written and logged, on which kind of device, and how
+# progress is shown. A run may be gone on with, or its results be taken, under other values of them. What is not here is part of a run's
+# identity.
 NOT_IDENTITY = (
     "mode",
     "search",
@@ -33,6 +34,7 @@ NOT_IDENTITY = (
     "upload",
     "dataset.path",
     "dataset.items.path",
+    "trainer.accelerator",
     "trainer.enable_progress_bar",
     "trainer.checkpoint",
 )

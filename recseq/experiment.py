@@ -19,6 +19,7 @@ from recseq.data.sources import SOURCES
 from recseq.environment import config_hash, data_hash, provenance, split_hash
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, write_text, written_aside
+from recseq.finished import require_unfinished, results_of_before
 from recseq.folds import UNFINISHED, Run, fold_folder, fold_rows, run_fold
 from recseq.metrics import build_metrics
 from recseq.metrics.significance import Significance, SignificanceOptions, compare_models, mean_intervals
@@ -87,7 +88,8 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     Returns:
         The mean over folds of `metrics.objective`.
     """
-    require_unfinished(folder)
+    if sweep_folder is None and not config["tracking"]["skip_finished"]:
+        require_unfinished(folder)
     options = MetricOptions(**config["metrics"])
     models = choose_models(config)
     log_unused_groups(models[-1], config)
@@ -100,6 +102,8 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     tracker = open_tracker(config["tracking"], needed=varied is None)  # a sweep goes on when its server is gone
     dataset = read_dataset(config)
     tags = identity(config, dataset)
+    if (objective := results_of_before(folder, tags, tracker)) is not None:
+        return objective
     require_same(folder, tags)
     origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes} | tags
     write_text(folder / "config.yaml", without_credentials(yaml.safe_dump(config, sort_keys=False)))
@@ -156,16 +160,6 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     if config["report"]["show_examples"]:
         print_run_examples(folder, dataset, ReportOptions(**config["report"]))
     return objective
-
-
-def require_unfinished(folder: Path) -> None:
-    """Refuse a folder that holds results.
-
-    Raises:
-        ConfigError: It does.
-    """
-    if (folder / "summary.json").exists():
-        raise ConfigError(f"the run folder {folder} holds results of another run; choose another hydra.run.dir or remove it")
 
 
 def require_same(folder: Path, tags: Mapping[str, str]) -> None:

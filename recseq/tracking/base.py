@@ -1,8 +1,10 @@
 """Where runs are logged."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +14,30 @@ from recseq.registry import Registry
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
+@dataclass(frozen=True)
+class Logged:
+    """A run that a tracker has.
+
+    Args:
+        run_id: Its id.
+        status: `RUNNING`, or how it ended.
+        folder: Its folder, where it tells of one.
+    """
+
+    run_id: str
+    status: str
+    folder: Path | None
+
+
 class Tracker(ABC):
-    """Logs a tree of runs: run -> fold."""
+    """Logs a tree of runs: sweep -> run -> fold.
+
+    Args:
+        skip_finished: Take the results of a finished run of the same config hash instead of running again.
+    """
+
+    def __init__(self, *, skip_finished: bool) -> None:
+        self.skip_finished = skip_finished
 
     @abstractmethod
     def start(
@@ -75,16 +99,33 @@ class Tracker(ABC):
         """
 
     @abstractmethod
-    def find(self, key: str) -> list[tuple[str, str]]:
-        """Id and status of the runs that have the tag `recseq.key` with this value."""
-
-    @abstractmethod
     def end(self, run_id: str, status: Status = "FINISHED", ended: int | None = None) -> None:
         """Close a run, at a time in milliseconds since 1970; None is now."""
 
     @abstractmethod
     def delete(self, run_id: str) -> None:
         """Delete a run and the runs below it; one that is not there is no error."""
+
+    @abstractmethod
+    def status(self, run_id: str) -> str | None:
+        """Status of a run; None of one that is not there."""
+
+    @abstractmethod
+    def reopen(self, run_id: str) -> bool:
+        """Set a run to running again; False where there is no such run."""
+
+    @abstractmethod
+    def close_tree(self, run_id: str, status: Status) -> None:
+        """Close what is still running of a run and the runs below it: their process is gone."""
+
+    @abstractmethod
+    def find(self, tags: Mapping[str, str]) -> list[Logged]:
+        """Runs that have all these tags, the newest first."""
+
+    def finished(self, config_hash: str) -> list[Path]:
+        """Folders of the finished runs of a configuration, the newest first; they may be gone."""
+        runs = self.find({"recseq.config_hash": config_hash})
+        return [run.folder for run in runs if run.status == "FINISHED" and run.folder is not None]
 
     @abstractmethod
     def hint(self) -> str | None:
@@ -96,7 +137,16 @@ TRACKERS: Registry[Tracker] = Registry("tracker")
 
 @TRACKERS.register("none")
 class NoTracker(Tracker):
-    """Logs nothing; the run folder has everything."""
+    """Logs nothing; the run folder has everything.
+
+    Args:
+        skip_finished: See `Tracker`.
+        runs: Folder below which finished runs are looked for by what their folders say.
+    """
+
+    def __init__(self, *, skip_finished: bool, runs: str) -> None:
+        super().__init__(skip_finished=skip_finished)
+        self.runs = Path(runs)
 
     def start(
         self,
@@ -128,15 +178,35 @@ class NoTracker(Tracker):
     def show_columns(self, objective: str, columns: Sequence[str]) -> None:
         """Nothing."""
 
-    def find(self, key: str) -> list[tuple[str, str]]:
-        """None."""
-        return []
-
     def end(self, run_id: str, status: Status = "FINISHED", ended: int | None = None) -> None:
         """Nothing."""
 
     def delete(self, run_id: str) -> None:
         """Nothing."""
+
+    def status(self, run_id: str) -> str | None:
+        """There is nothing that a folder with results would lack here."""
+        return "FINISHED"
+
+    def reopen(self, run_id: str) -> bool:
+        """Nothing."""
+        return True
+
+    def close_tree(self, run_id: str, status: Status) -> None:
+        """Nothing."""
+
+    def find(self, tags: Mapping[str, str]) -> list[Logged]:
+        """Nothing."""
+        return []
+
+    def finished(self, config_hash: str) -> list[Path]:
+        """Folders below `runs` with results and this hash in their `provenance.json`."""
+        found = []
+        for summary in self.runs.glob("**/summary.json"):
+            with suppress(OSError, ValueError):
+                if json.loads(summary.with_name("provenance.json").read_text(encoding="utf-8"))["recseq.config_hash"] == config_hash:
+                    found.append((summary.stat().st_mtime, summary.parent.absolute()))
+        return [folder for _, folder in sorted(found, reverse=True)]
 
     def hint(self) -> str | None:
         """Nothing to show."""

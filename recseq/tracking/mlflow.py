@@ -13,11 +13,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from filelock import FileLock
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
@@ -25,7 +27,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 from recseq.errors import ConfigError
 from recseq.options import did_you_mean
 from recseq.secrets import without_credentials
-from recseq.tracking.base import TRACKERS, Status, Tracker
+from recseq.tracking.base import TRACKERS, Logged, Status, Tracker
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it makes in a fresh store
 logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -35,7 +37,6 @@ for _name, _value in (("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"), ("MLFLOW_HTTP_RE
     os.environ.setdefault(_name, _value)
 
 AUTO = "auto"
-KEY_TAG = "recseq.key"
 VIEW = "recseq"  # name of the stored view of an experiment, part of its address
 RUNS_FILTER = "tags.`recseq.level` = 'run'"
 MAX_PARAM_LENGTH = 6000
@@ -57,20 +58,23 @@ class MlflowTracker(Tracker):
         artifacts: Folder or URI of the artifacts of an experiment that is made new; `auto` is the folder `artifacts` beside a SQLite store,
             and the server's own place otherwise.
         experiment: Name of the experiment.
+        skip_finished: See `Tracker`.
 
     Raises:
         ConfigError: The store cannot be opened.
     """
 
-    def __init__(self, *, uri: str, artifacts: str, experiment: str) -> None:
+    def __init__(self, *, uri: str, artifacts: str, experiment: str, skip_finished: bool) -> None:
+        super().__init__(skip_finished=skip_finished)
         self.uri = uri
         try:
             if uri.startswith("sqlite:///"):
                 Path(uri.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
             if uri.startswith(("http://", "https://")):
                 require_server(uri)
-            self.client = MlflowClient(tracking_uri=_absolute(uri))
-            self.experiment_id = self._experiment(experiment, artifacts)
+            with one_at_a_time(uri):
+                self.client = MlflowClient(tracking_uri=_absolute(uri))
+                self.experiment_id = self._experiment(experiment, artifacts)
         except (MlflowException, OSError) as error:
             raise ConfigError(f"tracking.uri is {uri!r}, which cannot be opened: {str(error).splitlines()[0]}") from None
 
@@ -167,11 +171,6 @@ class MlflowTracker(Tracker):
         }
         self.client.set_experiment_tag(self.experiment_id, f"mlflow.sharedViewState.{VIEW}", json.dumps(view))
 
-    def find(self, key: str) -> list[tuple[str, str]]:
-        """See `Tracker.find`."""
-        found = self.client.search_runs([self.experiment_id], f"tags.`{KEY_TAG}` = '{key}'")
-        return [(str(run.info.run_id), str(run.info.status)) for run in found]
-
     def end(self, run_id: str, status: Status = "FINISHED", ended: int | None = None) -> None:
         """Close a run."""
         self.client.set_terminated(run_id, status, ended)
@@ -179,10 +178,50 @@ class MlflowTracker(Tracker):
     def delete(self, run_id: str) -> None:
         """Delete a run, with those below it; MLflow keeps them as deleted until `mlflow gc`."""
         with contextlib.suppress(MlflowException):
-            for run in self.client.search_runs([self.experiment_id], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'"):
+            for run in list(self._search({MLFLOW_PARENT_RUN_ID: run_id})):
                 self.delete(run.info.run_id)
             self.client.set_terminated(run_id, "KILLED")
             self.client.delete_run(run_id)
+
+    def status(self, run_id: str) -> str | None:
+        """See `Tracker.status`."""
+        try:
+            run = self.client.get_run(run_id)
+        except MlflowException:
+            return None
+        return str(run.info.status) if run.info.lifecycle_stage == "active" else None
+
+    def reopen(self, run_id: str) -> bool:
+        """See `Tracker.reopen`."""
+        if self.status(run_id) is None:
+            return False
+        self.client.update_run(run_id, status="RUNNING")
+        return True
+
+    def close_tree(self, run_id: str, status: Status) -> None:
+        """See `Tracker.close_tree`."""
+        for run in list(self._search({MLFLOW_PARENT_RUN_ID: run_id}, "attributes.status = 'RUNNING'")):
+            self.close_tree(run.info.run_id, status)
+        if self.status(run_id) == "RUNNING":
+            self.client.set_terminated(run_id, status)
+
+    def find(self, tags: Mapping[str, str]) -> list[Logged]:
+        """See `Tracker.find`."""
+        found = []
+        for run in self._search(tags):
+            folder = run.data.tags.get("recseq.folder")
+            found.append(Logged(run.info.run_id, run.info.status, Path(folder) if folder else None))
+        return found
+
+    def _search(self, tags: Mapping[str, str], *more: str) -> Iterator[Run]:
+        """All runs that have these tags and meet further conditions, the newest first."""
+        quoted = {key: f'"{value}"' if "'" in value else f"'{value}'" for key, value in tags.items()}
+        text = " and ".join([*(f"tags.`{key}` = {value}" for key, value in quoted.items()), *more])
+        token: str | None = None
+        while token != "":
+            page = self.client.search_runs([self.experiment_id], text, order_by=["attributes.start_time DESC"], page_token=token)
+            yield from page
+            token = page.token or ""
 
     def hint(self) -> str | None:
         """Where the runs are to be seen, and the command that opens the UI of a store on loopback."""
@@ -213,6 +252,17 @@ def _metric(name: str) -> str:
 def _legal(key: str) -> str:
     """MLflow's names have letters, digits and `_-. :/`."""
     return re.sub(r"[^\w\-. :/]", "_", key)
+
+
+@contextmanager
+def one_at_a_time(uri: str) -> Iterator[None]:
+    """Let one process open a SQLite store at a time: several that make a fresh one at once corrupt it."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    file = Path(uri.removeprefix("sqlite:///")).absolute()
+    with FileLock(file.with_name(f".{file.name}.lock")):
+        yield
 
 
 def require_server(uri: str) -> None:

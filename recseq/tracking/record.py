@@ -14,10 +14,11 @@ from recseq.environment import NOT_IDENTITY
 from recseq.files import write_json
 from recseq.model_specs import groups_used
 from recseq.secrets import place, without_credentials
-from recseq.tracking.base import Tracker, flatten
+from recseq.tracking.base import Logged, Tracker, flatten
 from recseq.tracking.names import blocks, settings
 
 RUN_FILE = "run.json"
+KEY_TAG = "recseq.key"
 SHARED_GROUPS = ("dataset", "splitter", "metrics", "reference_models", "seed")
 COLUMN_TYPES = {"Int": "long", "UIn": "long", "Flo": "double", "Dat": "datetime"}
 
@@ -45,7 +46,7 @@ class RunRecord:
     @classmethod
     def new(cls, name: str, params: Mapping[str, Any], tags: Mapping[str, str], dataset: Mapping[str, Any] | None) -> "RunRecord":
         """A record of a run that starts now."""
-        own = {"recseq.key": uuid.uuid4().hex, "mlflow.source.name": "recseq", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
+        own = {KEY_TAG: uuid.uuid4().hex, "mlflow.source.name": "recseq", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
         return cls(name, params, {**own, **tags}, dataset, int(time.time() * 1000))
 
     @classmethod
@@ -56,7 +57,30 @@ class RunRecord:
     @property
     def key(self) -> str:
         """What tells the run from every other."""
-        return self.tags["recseq.key"]
+        return self.tags[KEY_TAG]
+
+    def find(self, tracker: Tracker) -> list[Logged]:
+        """The run in a tracker, whatever its id there; more than one only when something was killed in the middle."""
+        return tracker.find({KEY_TAG: self.key})
+
+    def reopen(self, tracker: Tracker, level: str, file: Path) -> "RunRecord":
+        """Go on with a run that has none above, or open it where the tracker lacks it; what a kill has left running below it is closed.
+
+        Args:
+            tracker: Where.
+            level: `sweep`.
+            file: Keeps the record.
+
+        Returns:
+            The record with the id.
+        """
+        for logged in self.find(tracker):
+            tracker.close_tree(logged.run_id, "KILLED")
+            if tracker.reopen(logged.run_id):
+                record = replace(self, run_id=logged.run_id)
+                write_json(file, asdict(record))
+                return record
+        return self.start(tracker, level, None, file)
 
     def start(self, tracker: Tracker, level: str, parent: str | None, file: Path) -> "RunRecord":
         """Open the run in a tracker.

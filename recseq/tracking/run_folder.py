@@ -11,7 +11,7 @@ import polars as pl
 
 from recseq.metrics.summary import is_measure
 from recseq.secrets import without_credentials
-from recseq.tracking.base import Tracker
+from recseq.tracking.base import Status, Tracker
 from recseq.tracking.record import RUN_FILE, RunRecord
 
 FOLD_FILE = "fold.json"
@@ -138,8 +138,20 @@ def forget_run(tracker: Tracker, folder: Path) -> None:
     if not (folder / RUN_FILE).exists():
         return
     record = RunRecord.read(folder / RUN_FILE)
-    for run_id in {run_id for run_id, _ in tracker.find(record.key)} | ({record.run_id} - {""}):
+    for run_id in {run.run_id for run in record.find(tracker)} | ({record.run_id} - {""}):
         tracker.delete(run_id)
+
+
+def close_runs(tracker: Tracker, folder: Path, status: Status) -> None:
+    """Close the run of a folder, and those below it, whose process is gone.
+
+    Args:
+        tracker: Where they were logged.
+        folder: Of a run or a sweep.
+        status: What they are to have.
+    """
+    for run in tracker.find({"recseq.folder": str(folder)}):
+        tracker.close_tree(run.run_id, status)
 
 
 def environment_text() -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from recseq.errors import ConfigError
 from recseq.files import write_json
 from recseq.secrets import without_credentials
-from recseq.tracking.base import TRACKERS, NoTracker, Status, Tracker
+from recseq.tracking.base import TRACKERS, Logged, NoTracker, Status, Tracker
 from recseq.tracking.mlflow import require_server
 
 UNTRACKED_FILE = "untracked.json"
@@ -28,6 +28,7 @@ class SurvivingTracker(Tracker):
     """
 
     def __init__(self, inner: Tracker, node: Mapping[str, Any], lost: str | None = None) -> None:
+        super().__init__(skip_finished=inner.skip_finished)
         self.inner = inner
         self.node = node
         self.lost = lost
@@ -82,10 +83,31 @@ class SurvivingTracker(Tracker):
         """See `Tracker`."""
         self._try(lambda: self.inner.show_columns(objective, columns))
 
-    def find(self, key: str) -> list[tuple[str, str]]:
+    def find(self, tags: Mapping[str, str]) -> list[Logged]:
         """See `Tracker`."""
-        found: list[tuple[str, str]] = self._try(lambda: self.inner.find(key), [])
+        found: list[Logged] = self._try(lambda: self.inner.find(tags), [])
         return found
+
+    def finished(self, config_hash: str) -> list[Path]:
+        """See `Tracker`."""
+        found: list[Path] = self._try(lambda: self.inner.finished(config_hash), [])
+        return found
+
+    def status(self, run_id: str) -> str | None:
+        """See `Tracker`; of a store that is lost, nothing says that it lacks the run."""
+        found: str | None = self._try(lambda: self.inner.status(run_id), "FINISHED")
+        return found
+
+    def reopen(self, run_id: str) -> bool:
+        """See `Tracker`."""
+        done: bool = self._try(lambda: self.inner.reopen(run_id), False)
+        if done:
+            self.open.append(run_id)
+        return done
+
+    def close_tree(self, run_id: str, status: Status) -> None:
+        """See `Tracker`."""
+        self._try(lambda: self.inner.close_tree(run_id, status))
 
     def end(self, run_id: str, status: Status = "FINISHED", ended: int | None = None) -> None:
         """Close a run; one that is not logged whole is closed as failed, if the store is back by then."""
@@ -156,7 +178,7 @@ def open_tracker(node: Mapping[str, Any], needed: bool) -> SurvivingTracker:
         if needed:
             raise
         log.warning("%s; the run goes on without it and its folder has everything", _first_line(error))
-        return SurvivingTracker(NoTracker(), node, _first_line(error))
+        return SurvivingTracker(NoTracker(skip_finished=False, runs=""), node, _first_line(error))
 
 
 def _first_line(error: Exception) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 from recseq.errors import ConfigError
 from recseq.files import write_json
 from recseq.report.terminal import console
-from recseq.sweeps.callback import JOB_FILE, SWEEP_FILE
 from recseq.sweeps.description import sweep_description, sweep_files
 from recseq.sweeps.leaderboard import write_leaderboard
+from recseq.sweeps.notes import JOB_FILE, SWEEP_FILE
 from recseq.tracking.base import TRACKERS, Status, Tracker
 from recseq.tracking.record import RUN_FILE, RunRecord
 from recseq.tracking.run_folder import log_epochs, log_fold, log_results, start_fold
@@ -82,12 +82,12 @@ def upload_sweep(tracker: Tracker, folder: Path) -> str:
         What was done.
     """
     record = RunRecord.read(folder / RUN_FILE)
-    there = tracker.find(record.key)
-    if there and there[0][1] != "RUNNING" and not (folder / UNTRACKED_FILE).exists():
-        _keep_id(folder, there[0][0])
+    there = record.find(tracker)
+    if there and there[0].status != "RUNNING" and not (folder / UNTRACKED_FILE).exists():
+        _keep_id(folder, there[0].run_id)
         return "there already"
     # its jobs hang below it: it stays, and what is logged again replaces what is there
-    record = replace(record, run_id=there[0][0]) if there else record.start(tracker, "sweep", None, folder / RUN_FILE)
+    record = replace(record, run_id=there[0].run_id) if there else record.start(tracker, "sweep", None, folder / RUN_FILE)
     jobs = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob(f"*/{JOB_FILE}")]
     for file in sweep_files(folder):
         tracker.log_artifact(record.run_id, file)
@@ -114,12 +114,12 @@ def upload_run(tracker: Tracker, folder: Path) -> str:
         log.info("%s is left out: the run has not ended", folder)
         return "left out"
     record = RunRecord.read(folder / RUN_FILE)
-    there = tracker.find(record.key)
-    if [found for _, found in there] == [status] and not (folder / UNTRACKED_FILE).exists():
-        _keep_id(folder, there[0][0])
+    there = record.find(tracker)
+    if [run.status for run in there] == [status] and not (folder / UNTRACKED_FILE).exists():
+        _keep_id(folder, there[0].run_id)
         return "there already"
-    for run_id, _ in there:
-        tracker.delete(run_id)
+    for run in there:
+        tracker.delete(run.run_id)
     record = record.start(tracker, "run", _parent(tracker, folder.parent), folder / RUN_FILE)
     for fold in sorted(folder.glob("fold_*"), key=lambda path: int(path.name.removeprefix("fold_"))):
         fold_id = start_fold(tracker, record.name, int(fold.name.removeprefix("fold_")), record.run_id)
@@ -149,8 +149,8 @@ def _parent(tracker: Tracker, folder: Path) -> str | None:
     """Id of the sweep's run in this store, when the folder is a sweep's and the store has it."""
     if not (folder / SWEEP_FILE).exists() or not (folder / RUN_FILE).exists():
         return None
-    there = tracker.find(RunRecord.read(folder / RUN_FILE).key)
-    return there[0][0] if there else None
+    there = RunRecord.read(folder / RUN_FILE).find(tracker)
+    return there[0].run_id if there else None
 
 
 def _keep_id(folder: Path, run_id: str) -> None:
