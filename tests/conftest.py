@@ -1,5 +1,6 @@
 """Fixtures that several tests share."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from hydra import compose, initialize_config_dir
 from recseq.data.interactions import Interactions
 from recseq.data.packing import PackedBatch
 from recseq.files import conf_folder
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so it is in the background of a script, and programs that tests start inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).parents[2] / "shared"
 

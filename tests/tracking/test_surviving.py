@@ -16,6 +16,7 @@ from recseq.tracking.surviving import SurvivingTracker, open_tracker
 
 class Failing(NoTracker):
     def __init__(self) -> None:
+        super().__init__(skip_finished=False, runs="")
         self.calls = 0
         self.ended: list[str] = []
 
@@ -57,7 +58,7 @@ def test_a_run_that_is_not_logged_whole_is_closed_as_failed() -> None:
 
 
 def test_a_store_that_cannot_be_opened_stops_a_run_but_not_a_job_of_a_sweep(caplog: pytest.LogCaptureFixture) -> None:
-    node = {"type": "mlflow", "uri": "http://127.0.0.1:9", "artifacts": "auto", "experiment": "x"}
+    node = {"type": "mlflow", "uri": "http://127.0.0.1:9", "artifacts": "auto", "experiment": "x", "skip_finished": False}
     with pytest.raises(ConfigError, match="cannot be opened"):
         open_tracker(node, needed=True)
     tracker = open_tracker(node, needed=False)
@@ -66,7 +67,7 @@ def test_a_store_that_cannot_be_opened_stops_a_run_but_not_a_job_of_a_sweep(capl
 
 
 def test_a_run_whose_parameters_fail_does_not_stay_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tracker = MlflowTracker(uri=f"sqlite:///{tmp_path}/m.db", artifacts="auto", experiment="x")
+    tracker = MlflowTracker(uri=f"sqlite:///{tmp_path}/m.db", artifacts="auto", experiment="x", skip_finished=False)
 
     def fail(*args: object, **kwargs: object) -> None:
         raise MlflowException("full")
@@ -82,11 +83,11 @@ def test_artifacts_of_an_experiment_that_is_there_stay_where_they_are_with_a_war
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     uri = f"sqlite:///{tmp_path}/m.db"
-    MlflowTracker(uri=uri, artifacts="auto", experiment="x")
+    MlflowTracker(uri=uri, artifacts="auto", experiment="x", skip_finished=False)
     with caplog.at_level(logging.WARNING):
-        MlflowTracker(uri=uri, artifacts="auto", experiment="x")
+        MlflowTracker(uri=uri, artifacts="auto", experiment="x", skip_finished=False)
         assert not caplog.records
-        MlflowTracker(uri=uri, artifacts=f"{tmp_path}/elsewhere", experiment="x")
+        MlflowTracker(uri=uri, artifacts=f"{tmp_path}/elsewhere", experiment="x", skip_finished=False)
     assert f"{tmp_path}/artifacts; tracking.artifacts has no effect" in caplog.text
 
 
@@ -94,6 +95,6 @@ def test_a_relative_store_is_that_of_the_current_folder(tmp_path: Path, monkeypa
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
-        MlflowTracker(uri="sqlite:///m.db", artifacts="auto", experiment=name)
+        MlflowTracker(uri="sqlite:///m.db", artifacts="auto", experiment=name, skip_finished=False)
         names = {each.name for each in MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/{name}/m.db").search_experiments()}
         assert names == {"Default", name}
