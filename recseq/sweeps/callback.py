@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recseq.errors import ConfigError, TrialPruned
 from recseq.sweeps.notes import JOB_FILE, SWEEP_FILE, read_note, sweep_of, write_job
+from recseq.sweeps.submitit_jobs import LAUNCHERS, outlive_dead_jobs
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -72,6 +73,8 @@ class SweepCallback(Callback):
         self.config["seed"] = config.seed
         node = self.config["tracking"]
         assert isinstance(node, dict)
+        if str(OmegaConf.select(config, "hydra.launcher._target_")).startswith(LAUNCHERS):
+            outlive_dead_jobs(node, folder)
         varied = varied_keys(config)
         if not TRACKERS.check(node, "tracking"):  # else each job says what is wrong
             self.tracker = open_tracker({str(key): value for key, value in node.items()}, needed=True)

@@ -18,11 +18,8 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrid
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recseq.errors import ConfigError, JobError
+from recseq.sweeps.dead_jobs import announce_job, close_job, fail_job
 from recseq.sweeps.devices import environment, groups_of, visible_devices
-from recseq.sweeps.leaderboard import announce, write_leaderboard
-from recseq.sweeps.notes import JOB_FILE, read_note, write_job
-from recseq.tracking import TRACKERS
-from recseq.tracking.run_folder import close_runs
 
 OUTPUT_FILE = "output.txt"
 LOOK_SECONDS = 0.1
@@ -84,6 +81,9 @@ class Processes:
         self.config = config
         self.grace_seconds = grace_seconds
         self.sweep = Path(config.hydra.sweep.dir).absolute()
+        node = OmegaConf.to_container(config.tracking, resolve=True)
+        assert isinstance(node, dict)
+        self.tracking = {str(key): value for key, value in node.items()}
         self.children: list[Child] = []
 
     def run(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
@@ -110,7 +110,9 @@ class Processes:
                         self.children.append(self.start(number, overrides, free[0]))
                         free.pop(0)
                     except (Exception, SystemExit) as error:  # it cannot be composed or started; the others can
-                        ended[number] = self.fail(number, overrides, self.sweep / str(number), f"cannot be started: {error}", None)
+                        ended[number] = fail_job(
+                            self.tracking, number, overrides, self.sweep / str(number), f"cannot be started: {error}", None
+                        )
                 for child in [child for child in self.children if child.process.poll() is not None]:
                     self.children.remove(child)
                     free = sorted([*free, child.slot])
@@ -186,43 +188,13 @@ class Processes:
         code = child.process.returncode
         if answer is None or answer["status"] == "INTERRUPTED":
             reason = _why(code) if answer is None else "was interrupted"
-            return self.fail(child.number, child.overrides, child.folder, reason, time.monotonic() - child.started)
+            return fail_job(self.tracking, child.number, child.overrides, child.folder, reason, time.monotonic() - child.started)
         if answer["status"] == "FAILED":
             full = answer["errno"] == errno.ENOSPC
             reason = f"the disk is full: {answer['error']}" if full else answer["error"]
-            return self.fail(child.number, child.overrides, child.folder, reason, time.monotonic() - child.started)
-        self.announce(child.folder)
+            return fail_job(self.tracking, child.number, child.overrides, child.folder, reason, time.monotonic() - child.started)
+        announce_job(child.folder)
         return _returned(child.overrides, answer["value"], JobError(answer["error"]) if answer["status"] == "PRUNED" else None)
-
-    def fail(self, number: int, overrides: list[str], folder: Path, reason: str, seconds: float | None) -> JobReturn:
-        """Note for a job that it failed, in its folder and in the tracker, as far as either can be written to."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            noted = read_note(folder / JOB_FILE)
-            if noted is None or noted["status"] != "FAILED" or noted["error"] != reason:
-                (folder / JOB_FILE).unlink(missing_ok=True)
-                write_job(folder, number, list(filter_overrides(overrides)), "FAILED", reason, seconds)
-            self.announce(folder)
-        except OSError as error:
-            print(f"Job {number} failed: {reason}; which cannot be written down: {error}", file=sys.stderr, flush=True)
-        self.close_runs(folder, "FAILED")
-        return _returned(overrides, None, JobError(f"job {number} failed: {reason}"))
-
-    def announce(self, folder: Path) -> None:
-        """One line about a job that has ended."""
-        announce(folder, write_leaderboard(folder.parent))
-        sys.stdout.flush()
-
-    def close_runs(self, folder: Path, status: Any) -> None:
-        """Close what a job has left running in the tracker."""
-        node = OmegaConf.to_container(self.config.tracking, resolve=True)
-        assert isinstance(node, dict)
-        if TRACKERS.check(node, "tracking"):
-            return
-        try:
-            close_runs(TRACKERS.build({str(key): value for key, value in node.items()}), folder, status)
-        except Exception as error:
-            print(f"the tracker does not know that the job in {folder} failed: {error}", file=sys.stderr, flush=True)
 
     def stop(self) -> None:
         """End all jobs: they are interrupted, given time to close their runs, then terminated, then killed."""
@@ -235,7 +207,7 @@ class Processes:
                 time.sleep(LOOK_SECONDS)
         for child in self.children:
             os.close(child.answers)
-            self.close_runs(child.folder, "KILLED")
+            close_job(self.tracking, child.folder, "KILLED")
         self.children = []
 
 

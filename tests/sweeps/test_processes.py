@@ -200,3 +200,14 @@ def test_folders_as_values_of_overrides(text: str, value: str) -> None:
     assert quoted(text) == value
     (override,) = OverridesParser.create().parse_overrides([f"hydra.run.dir={value}"])
     assert str(override.value()) == text
+
+
+def test_a_job_that_is_killed_under_submitit_fails_alone(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    shutil.copy(PARTS / "__init__.py", tmp_path / "fragile_parts.py")
+    done = recseq(tmp_path, "-m", *FRAGILE, "model.how=kill,fine", "hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "Job 0 failed: its process ended without a result, in state" in done.stdout
+    assert pl.read_csv(tmp_path / "a sweep" / "leaderboard.csv")["status"].to_list() == ["FINISHED", "FAILED"]
+    assert sorted(run.info.status for run in logged(tmp_path)["run"]) == ["FAILED", "FINISHED"]
