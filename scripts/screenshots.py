@@ -31,7 +31,7 @@ FLAGS = (
 )
 TRAINING = "workflowType=machine_learning"
 VIEW = f"viewStateShareKey=recseq&{TRAINING}"
-SECONDS_TO_SETTLE = 6
+SECONDS_TO_SETTLE = 12
 
 
 def start_server(mlflow: str, store: str) -> tuple[subprocess.Popen[bytes], str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 from filelock import FileLock
+from rich.markup import escape
 from rich.table import Table
 
 from recseq.files import written_aside
@@ -126,7 +127,7 @@ def print_leaderboard(
         if differ:
             shown.add_column("to the best", no_wrap=True)
         for row in table.iter_rows(named=True):
-            cells = [number(row[c]) if isinstance(row[c], float) else str(row[c] if row[c] is not None else "") for c in columns]
+            cells = [escape(_cell(name, row[name])) for name in columns]
             shown.add_row(*cells, *([differ.get(row["job"], "")] if differ else []))
         out.print(shown)
         for failed in table.filter(pl.col("status") == "FAILED").iter_rows(named=True):
@@ -137,6 +138,14 @@ def print_leaderboard(
     out.print(f"Sweep folder: {folder}", highlight=False, soft_wrap=True)
     if hint is not None:
         out.print(f"MLflow UI:    {hint}", highlight=False, soft_wrap=True)
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.1f}" if name.endswith("_seconds") else number(value)
+    return str(value)
 
 
 def _folder_of(sweep: Path, job: int) -> Path:

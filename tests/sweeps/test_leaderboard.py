@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recseq.sweeps.leaderboard import announce, write_leaderboard
+from recseq.sweeps.leaderboard import announce, print_leaderboard, write_leaderboard
 from recseq.sweeps.notes import write_job
 
 
@@ -30,6 +30,17 @@ def test_the_best_is_first_in_the_metrics_direction(
     assert table["job"].to_list() == [*best, 3]
     announce(folders[2], table)
     assert capsys.readouterr().out.strip() == f"Job 2 is number 2 of 4 so far: m, {column} 0.200000, 1.5 s"
+
+
+def test_lists_are_shown_as_they_were_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, blocks in enumerate(("[ids]", "[ids,categories]")):
+        job(tmp_path, number, "MAP@10", 0.1)
+        (tmp_path / str(number) / "job.json").unlink()
+        write_job(tmp_path / str(number), number, [f"item_net={blocks}"], "FINISHED", None, 1.25)
+    print_leaderboard(write_leaderboard(tmp_path), tmp_path, {}, [], None)
+    out = capsys.readouterr().out
+    assert "[ids,categories]" in out
+    assert "1.2 │" in out
 
 
 def test_a_note_of_a_finished_job_stays(tmp_path: Path) -> None:
