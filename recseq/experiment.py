@@ -107,6 +107,8 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     models = choose_models(config)
     log_unused_groups(models[-1], config)
     splitter = SPLITTERS.build(config["splitter"])
+    if splitter.leak is not None:
+        log.warning("splitter %s leaks: %s", config["splitter"]["type"], splitter.leak)
     if "trainer" in MODELS.find(config["model"]["type"], "model.type").uses:
         require_device(TrainerOptions(**config["trainer"]))
     tracker = TRACKERS.build(config["tracking"])
