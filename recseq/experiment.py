@@ -172,13 +172,12 @@ def read_dataset(config: Mapping[str, Any]) -> Dataset:
         raise DataError(f"dataset {dataset.name} has no interactions")
     frame = interactions.frame
     log.info(
-        "%s: %s rows, %s users, %s items, %s to %s; %.2f %% of rows share user and time with another; read in %.1f s",
+        "%s: %s rows, %s users, %s items, %s; %.2f %% of rows share user and time with another; read in %.1f s",
         dataset.label,
         f"{frame.height:,}",
         f"{frame['user_id'].n_unique():,}",
         f"{frame['item_id'].n_unique():,}",
-        frame["datetime"].min(),
-        frame["datetime"].max(),
+        interactions.span,
         100 * interactions.tied_rows / frame.height,
         time.perf_counter() - started,
     )

@@ -158,7 +158,7 @@ class CutValidation(Validation):
             lost,
         )
         mode: Literal["max", "min"] = "max" if self.scoring.higher_is_better(self.monitor) else "min"
-        return HeldOut(Interactions(rest), pairs, self.scoring, self.scoring.column(self.monitor), mode, self.patience, self.finish)
+        return HeldOut(train.with_rows(rest), pairs, self.scoring, self.scoring.column(self.monitor), mode, self.patience, self.finish)
 
 
 @VALIDATIONS.register("last_interaction")
@@ -195,9 +195,16 @@ class LastRange(CutValidation):
     def __init__(self, *, size: str, **rest: object) -> None:
         super().__init__(**rest)  # type: ignore[arg-type]
         try:
-            self.splitter = TimeRange(test_size=size, n_splits=1, filter_cold_users=True, filter_cold_items=True, filter_already_seen=True)
+            self.splitter = TimeRange(
+                test_size=size, n_splits=1, skip_last=0, filter_cold_users=True, filter_cold_items=True, filter_already_seen=True
+            )
         except ConfigError as error:
             raise ConfigError(str(error).replace("splitter.test_size", "validation.size")) from None
+
+    def hold_out(self, train: Interactions, seed: int) -> HeldOut:
+        """See `Validation.hold_out`."""
+        train.require_times("validation=last_range", "validation=last_interaction")
+        return super().hold_out(train, seed)
 
     def cut(self, train: pl.DataFrame, generator: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame]:
         """See `CutValidation.cut`."""
