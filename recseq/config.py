@@ -72,9 +72,11 @@ class Paths:
 
     Args:
         outputs: Folder of runs, sweeps and the default MLflow store.
+        data: Folder of fetched datasets; None goes by the environment variable RECSEQ_DATA, then the user's cache folder.
     """
 
     outputs: str
+    data: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from recseq.config import MetricOptions, check_config
 from recseq.data.interactions import Dataset
-from recseq.data.sources import SOURCES
+from recseq.data.sources import build_source
 from recseq.environment import config_hash, digest, provenance, seed_everything, split_hash
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, write_text, written_aside
@@ -166,7 +166,7 @@ def require_fresh(folder: Path) -> None:
 def read_dataset(config: Mapping[str, Any]) -> Dataset:
     """Read the data and say what it is."""
     started = time.perf_counter()
-    dataset = SOURCES.build(config["dataset"]).read()
+    dataset = build_source(config).read()
     interactions = dataset.interactions
     if len(interactions) == 0:
         raise DataError(f"dataset {dataset.name} has no interactions")
