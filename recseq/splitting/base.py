@@ -113,7 +113,8 @@ class Splitter(ABC):
         """Yield the folds.
 
         Raises:
-            DataError: The splitter cuts by time and the data has none; or a fold without train rows, or without test rows after the filters; never a table of NaN.
+            DataError: The splitter cuts by time and the data has none; or a fold without train rows, or without test rows after the
+                filters; never a table of NaN.
         """
         if self.cuts_by_time:
             name = next((name for name, part in SPLITTERS.items() if part is type(self)), type(self).__name__)

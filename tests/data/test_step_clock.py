@@ -62,7 +62,7 @@ def test_leave_one_out_takes_the_last_item_and_keeps_the_clock() -> None:
 def test_validation_by_time_refuses_and_by_user_keeps_the_clock() -> None:
     scoring = Scoring([METRICS.find("HitRate", "")()], [1])
     rest = {"n_users": None, "monitor": "HitRate", "patience": None, "finish": "best", "scoring": scoring}
-    with pytest.raises(DataError, match="validation=last_range needs times.*use validation=last_interaction"):
+    with pytest.raises(DataError, match=r"validation=last_range needs times.*use validation=last_interaction"):
         LastRange(size="1H", **rest).hold_out(ordered(), 0)
     rows = [*ordered().frame.select("user_id", "item_id").rows(), (3, 12), (3, 13), (3, 10)]
     more = Interactions.with_steps(pl.DataFrame(rows, ["user_id", "item_id"], orient="row").with_columns(weight=pl.lit(1.0, pl.Float32)))
@@ -79,6 +79,6 @@ def test_a_run_says_which_splitter_to_use(tmp_path, monkeypatch) -> None:
     path = tmp_path / "log.txt"
     path.write_text("".join(f"{user} {item}\n" for user in range(1, 9) for item in (user, user + 1, user + 2, 1, 9)))
     common = ["dataset=sasrec", f"dataset.path={path}", "model=popular", "tracking=none", "reference_models=[]"]
-    with pytest.raises(DataError, match="use splitter=last_n"):
+    with pytest.raises(DataError, match=r"use splitter=last_n"):
         run(composed(*common), tmp_path / "a")
     assert 0 <= run(composed(*common, "splitter=last_n", "splitter.filter_already_seen=false"), tmp_path / "b") <= 1

@@ -123,6 +123,23 @@ def read_fields(path: Path, delimiter: str, columns: Sequence[str]) -> Table:
     Raises:
         DataError: No such file, an empty one, or a line with another number of fields.
     """
+    whole = read_lines(path)
+    lines = whole.frame
+    allowed = f"{len(columns)} fields separated by {delimiter!r}: {delimiter.join(columns)}"
+    whole.refuse("line", lines["line"].str.count_matches(delimiter, literal=True) != len(columns) - 1, allowed)
+    fields = lines["line"].str.split_exact(delimiter, len(columns) - 1).struct.rename_fields(list(columns)).struct.unnest()
+    return Table(path, fields.select(pl.all().replace("", None)), whole.place)
+
+
+def read_lines(path: Path) -> Table:
+    """Read a text file as one column `line`, without empty lines.
+
+    Args:
+        path: The file, UTF-8.
+
+    Raises:
+        DataError: No such file or an empty one.
+    """
     require_file(path)
     try:
         lines = pl.read_csv(
@@ -134,11 +151,7 @@ def read_fields(path: Path, delimiter: str, columns: Sequence[str]) -> Table:
         explain_text(path, UNUSED_SEPARATOR, 1, error)
     lines = lines.drop_nulls("line")
     rows = lines["row"]
-    whole = Table(path, lines, lambda row: f"line {rows[row] + 1}")
-    allowed = f"{len(columns)} fields separated by {delimiter!r}: {delimiter.join(columns)}"
-    whole.refuse("line", lines["line"].str.count_matches(delimiter, literal=True) != len(columns) - 1, allowed)
-    fields = lines["line"].str.split_exact(delimiter, len(columns) - 1).struct.rename_fields(list(columns)).struct.unnest()
-    return Table(path, fields.select(pl.all().replace("", None)), whole.place)
+    return Table(path, lines.select("line"), lambda row: f"line {rows[row] + 1}")
 
 
 def require_file(path: Path) -> None:
