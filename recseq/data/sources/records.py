@@ -31,8 +31,9 @@ Fields = Mapping[str, pl.DataType]
 def read_records(path: Path, fields: Fields, block: int = BLOCK) -> Table:
     """Read fields of a file with one JSON object, or one Python dict literal, a line (`.gz` or not).
 
-    Which of the two it is goes by the first line. A field that a record lacks is null. Numbers in a String field become texts, a single
-    value in a List field becomes a list of one; anything else in the wrong type is an error. Blank lines are skipped.
+    Which of the two it is goes by the first line. A field that a record lacks is null. Numbers in a String field become texts (as does, in
+    JSON, a list), a single value in a List field becomes a list of one; anything else in the wrong type is an error. Blank lines are
+    skipped.
 
     Args:
         path: The file, UTF-8.
