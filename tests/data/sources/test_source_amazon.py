@@ -100,8 +100,8 @@ def test_2014_ratings(tmp_path):
 
 def test_2018(tmp_path):
     packed(tmp_path / "meta_Beauty.json.gz", [
-        json.dumps({"category": ["Beauty", "Hair"], "brand": "L'Oréal", "title": "A", "price": "$1,299.50", "asin": "0000031852", "rank": []}),
-        json.dumps({"category": [], "brand": "", "title": "", "price": "$3.00 - $5.00", "asin": "B0", "also_buy": ["x"], "details": {}}),
+        json.dumps({"category": ["Beauty", "Hair"], "brand": "L'Oréal", "title": "A", "price": "$1,299.50", "asin": "0000031852"}),
+        json.dumps({"category": [], "brand": "", "title": "", "price": "$3.00 - $5.00", "asin": "B0", "details": {}}),
     ])  # fmt: skip
     (tmp_path / "Beauty.csv").write_text("0000031852,A1,5.0,1369699200\nB0,A1,4.0,1369699200\n")
     data = amazon(tmp_path, 2018, reviews="ratings").read()
@@ -133,7 +133,9 @@ def test_2023(tmp_path):
     ]
     packed(tmp_path / "meta_Beauty.jsonl.gz", [json.dumps(item) for item in items])
     (tmp_path / "Beauty.csv.gz").write_bytes(
-        gzip.compress(b"user_id,parent_asin,rating,timestamp\nA,0000PARENT,4.0,1588615855070\nA,P2,1.0,1588615855071\nA,P3,1.0,1588615855071\n")
+        gzip.compress(
+            b"user_id,parent_asin,rating,timestamp\nA,0000PARENT,4.0,1588615855070\nA,P2,1.0,1588615855071\nA,P3,1.0,1588615855071\n"
+        )
     )
     raw = amazon(tmp_path, 2023, reviews="all").read()
     assert raw.interactions.frame.rows() == [("AGKHLEW2SOWHNMFQIJGBECAF7INQ", "0000PARENT", datetime(2020, 5, 5, 14, 8, 48, 923000), 1.0)]
@@ -150,7 +152,10 @@ def test_2023(tmp_path):
     [
         ('{"reviewerID": "A", "asin": "B", "overall": 5.0', "line 4 is"),
         ('{"asin": "B", "overall": 5.0, "unixReviewTime": 1252800000}', "line 4, column 'reviewerID': the value is missing"),
-        ('{"reviewerID": "A", "asin": "B", "overall": "good", "unixReviewTime": 1252800000}', "line 4, column 'overall': the value is 'good'"),
+        (
+            '{"reviewerID": "A", "asin": "B", "overall": "good", "unixReviewTime": 1252800000}',
+            "line 4, column 'overall': the value is 'good'",
+        ),
         ('{"reviewerID": "A", "asin": "B", "overall": 5, "unixReviewTime": 1252800000000}', "line 4, column 'unixReviewTime'"),
     ],
 )
