@@ -31,7 +31,7 @@ Node = Mapping[str, Any]
 class Shell:
     """The top level of a config: what there is and of which type; the groups' insides are checked by their parts."""
 
-    mode: Literal["cross_validate"]
+    mode: Literal["cross_validate", "fetch"]
     seed: Annotated[int, Range(at_least=0, below=2**63)]
     plugins: list[str]
     reference_models: list[str]

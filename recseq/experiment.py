@@ -1,6 +1,7 @@
 """The whole flow of a run: read, split, fit, recommend, score, write, log. The only file that knows all of it."""
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import yaml
 from omegaconf import DictConfig
 
 from recseq.config import MetricOptions, check_config
+from recseq.data.fetch_command import fetch_dataset
 from recseq.data.interactions import Dataset
 from recseq.data.sources import build_source
 from recseq.environment import config_hash, digest, provenance, seed_everything, split_hash
@@ -82,12 +84,18 @@ def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None) ->
         sweep_folder: Folder of the sweep that the run is a job of; None for a single run.
 
     Returns:
-        The value of `metrics.objective`, for a sweep to optimise.
+        The value of `metrics.objective`, for a sweep to optimise; NaN of a mode that measures nothing.
 
     Raises:
         RecseqError: Anything that the user can mend.
     """
-    return cross_validate(check_config(composed), folder, sweep_folder)
+    config = check_config(composed)
+    if config["mode"] == "fetch":
+        if sweep_folder is not None:
+            raise ConfigError("mode=fetch fetches one dataset and is no job of a sweep; leave out -m")
+        fetch_dataset(config, folder)
+        return math.nan
+    return cross_validate(config, folder, sweep_folder)
 
 
 def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | None) -> float:

@@ -46,7 +46,6 @@ GROUPS: dict[str, Registry] = {
 HOME = {"loss/negatives": "loss=bce"}
 MASKED = ["model.use_key_padding_mask=true"]
 NEEDED = {
-    "dataset=movietweetings": ["dataset.path=x"],
     "dataset=tabular": ["dataset.path=x"],
     "model/layers=pre_ln": MASKED,
     "model/layers=ligr": MASKED,
@@ -133,7 +132,6 @@ BAD = {
     "metrics.k=0": "metrics.k is 0, must be >= 1",
     "metrics.include.MAP.divide_by_k=maybe": "metrics.include.MAP.divide_by_k is 'maybe', must be true or false",
     "+metrics.include.Recal={}": "no such metric",
-    "dataset=movietweetings": "dataset.path must be set",
     "optimizer._target_=torch.optim.Admm": "optimizer._target_ is 'torch.optim.Admm', which cannot be imported",
     "optimizer._target_=builtins.dict": "no torch optimizer",
     "+optimizer.lrr=1": "optimizer.lrr is not an option here",

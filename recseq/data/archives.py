@@ -114,7 +114,7 @@ class Budget:
         self.max_bytes = max_bytes
         self.left = max_bytes
 
-    def copy(self, source: IO[bytes], target: Path) -> str:
+    def copy(self, source: IO[bytes] | gzip.GzipFile, target: Path) -> str:
         """Copy a stream to a file and return its SHA-256.
 
         Raises:

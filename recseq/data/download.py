@@ -98,9 +98,6 @@ def explain(error: requests.RequestException, url: str, timeout_s: float) -> str
     for cause in causes:
         if isinstance(cause, urllib3.exceptions.IncompleteRead) and isinstance(cause.expected, int):
             return f"the connection to {host} ended early, after {cause.partial:,} of {cause.partial + cause.expected:,} bytes"
-    # A timeout while the body comes in is a ConnectionError to requests.
-    if any(isinstance(cause, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)) for cause in causes):
-        return f"{host} has sent nothing for {timeout_s:g} s ({TIMEOUT_VARIABLE}=SECONDS waits longer)"
     if any(isinstance(cause, urllib3.exceptions.NameResolutionError) for cause in causes):
         return f"{host} cannot be found: no network?"
     if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
@@ -109,6 +106,11 @@ def explain(error: requests.RequestException, url: str, timeout_s: float) -> str
         return f"{host} refuses connections"
     if any(isinstance(cause, ConnectionResetError) for cause in causes):
         return f"{host} has reset the connection"
+    if isinstance(error, requests.ConnectTimeout):
+        return f"{host} cannot be reached within {timeout_s:g} s"
+    # A timeout while the body comes in is a ConnectionError to requests; urllib3 calls any failure to connect a timeout, so it is last.
+    if any(isinstance(cause, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)) for cause in causes):
+        return f"{host} has sent nothing for {timeout_s:g} s ({TIMEOUT_VARIABLE}=SECONDS waits longer)"
     return f"the connection to {host} failed: {type(causes[-1]).__name__}: {causes[-1]}"
 
 

@@ -23,7 +23,7 @@ from recseq.data.download import Patience, download
 from recseq.errors import DataError
 from recseq.files import write_json
 
-__all__ = ["Gzip", "RemoteDataset", "RemoteFile", "Zip", "data_root", "digest_of", "fetch"]
+__all__ = ["Gzip", "RemoteDataset", "RemoteFile", "Zip", "data_root", "digest_of", "fetch", "is_fetched"]
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Contents:
         """Whether the file has size and time of these contents."""
         try:
             status = path.stat()
-        except FileNotFoundError:
+        except OSError:
             return False
         return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
 
@@ -108,7 +108,7 @@ class Record:
             found = json.loads(path.read_text(encoding="utf-8"))
             contents = {name: Contents(**inner) for name, inner in found.pop("contents").items()}
             return cls(contents=contents, **found)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, TypeError, KeyError, AttributeError):
             raise DataError(f"{path} is no record of a fetched file; remove it and fetch again") from None
@@ -231,6 +231,12 @@ def fetch(file: RemoteFile, folder: Path, *, thorough: bool = False, patience: P
             record = bring(file, folder, record, patience or Patience.from_environment())
         write_json(record_path(file, folder), asdict(record))
         return record
+
+
+def is_fetched(file: RemoteFile, folder: Path) -> bool:
+    """Whether the file is there and looks as it was when it was fetched."""
+    record = Record.read(record_path(file, folder))
+    return record is not None and is_intact(file, folder, record)
 
 
 def bring(file: RemoteFile, folder: Path, before: Record | None, patience: Patience) -> Record:

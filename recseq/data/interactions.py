@@ -142,6 +142,7 @@ class Dataset:
         interactions: All interactions.
         item_features: None where the data has none.
         titles: Columns `item_id`, `title` for display, or None.
+        users: What is known of users, for results by groups of them: `user_id`, once each, and a column a fact; None without.
         simulated: The data came out of a simulator; every report must say so.
         notes: Counts and warnings of reading, for the log and provenance.
     """
@@ -150,6 +151,7 @@ class Dataset:
     interactions: Interactions
     item_features: ItemFeatures | None = None
     titles: pl.DataFrame | None = None
+    users: pl.DataFrame | None = None
     simulated: bool = False
     notes: tuple[str, ...] = ()
 

@@ -1,6 +1,6 @@
 """Dataset sources, one file each; importing this package registers them."""
 
-from recseq.data.sources import amazon, complete_journey, demo, movietweetings, s3rec, sasrec, steam, tabular, yambda
+from recseq.data.sources import amazon, complete_journey, demo, kion, movielens, movietweetings, s3rec, sasrec, steam, tabular, yambda
 from recseq.data.sources.base import SOURCES, Source, build_source
 
 __all__ = [
@@ -10,6 +10,8 @@ __all__ = [
     "build_source",
     "complete_journey",
     "demo",
+    "kion",
+    "movielens",
     "movietweetings",
     "s3rec",
     "sasrec",

@@ -3,7 +3,7 @@
 import csv
 import gzip
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -112,18 +112,43 @@ def read_text(path: Path, columns: Sequence[str] | None, separator: str) -> Tabl
     return Table(path, frame, lambda row: f"line {line_of_row(path, separator, row if rows is None else rows[row])}")
 
 
-def read_fields(path: Path, delimiter: str, columns: Sequence[str]) -> Table:
-    """Read a text file without header whose fields lie between delimiters of several characters, such as `1::2::3`.
+def read_typed(path: Path, columns: Mapping[str, pl.DataType], gaps: Mapping[str, pl.DataType]) -> Table:
+    """Read columns of a large CSV file in types that are known, in a fraction of the memory that texts take.
+
+    Where a value does not fit its type, or a line is broken, the file is read as texts, so that the error can name the place.
 
     Args:
-        path: The file, UTF-8.
+        path: The file, with a header.
+        columns: Columns without missing values and their types.
+        gaps: Further columns, which may have missing values.
+    """
+    require_file(path)
+    types = {**columns, **gaps}
+    try:
+        names = pl.read_csv(path, n_rows=0, infer_schema=False, glob=False).columns
+        # The reader notices surplus fields only if it reads up to the last column.
+        wanted = list(dict.fromkeys([*types, names[-1]]))
+        frame = pl.scan_csv(path, infer_schema=False, schema_overrides=types, glob=False).select(wanted).collect().select(list(types))
+        if frame.height and not any(frame[name].null_count() for name in columns):
+            return Table(path, frame, lambda row: f"line {line_of_row(path, ',', row)}")
+    except pl.exceptions.PolarsError:
+        pass
+    return read_table(path, list(types), ",")
+
+
+def read_fields(path: Path, delimiter: str, columns: Sequence[str], encoding: str = "utf8") -> Table:
+    """Read a text file without header whose fields lie between delimiters, also of several characters, such as `1::2::3`.
+
+    Args:
+        path: The file.
         delimiter: What stands between two fields.
         columns: Names for the fields of a line, in order.
+        encoding: Of the text, such as `latin-1`.
 
     Raises:
         DataError: No such file, an empty one, or a line with another number of fields.
     """
-    whole = read_lines(path)
+    whole = read_lines(path, encoding)
     lines = whole.frame
     allowed = f"{len(columns)} fields separated by {delimiter!r}: {delimiter.join(columns)}"
     whole.refuse("line", lines["line"].str.count_matches(delimiter, literal=True) != len(columns) - 1, allowed)
@@ -131,11 +156,12 @@ def read_fields(path: Path, delimiter: str, columns: Sequence[str]) -> Table:
     return Table(path, fields.select(pl.all().replace("", None)), whole.place)
 
 
-def read_lines(path: Path) -> Table:
+def read_lines(path: Path, encoding: str = "utf8") -> Table:
     """Read a text file as one column `line`, without empty lines.
 
     Args:
-        path: The file, UTF-8.
+        path: The file.
+        encoding: Of the text, such as `latin-1`.
 
     Raises:
         DataError: No such file or an empty one.
@@ -143,7 +169,14 @@ def read_lines(path: Path) -> Table:
     require_file(path)
     try:
         lines = pl.read_csv(
-            path, separator=UNUSED_SEPARATOR, has_header=False, quote_char=None, infer_schema=False, new_columns=["line"], glob=False
+            path,
+            separator=UNUSED_SEPARATOR,
+            has_header=False,
+            quote_char=None,
+            infer_schema=False,
+            new_columns=["line"],
+            glob=False,
+            encoding=encoding,
         ).with_row_index("row")
     except pl.exceptions.NoDataError:
         raise DataError(f"{path} is empty") from None
