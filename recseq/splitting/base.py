@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
+from typing import ClassVar
 
 import polars as pl
 
@@ -21,8 +22,9 @@ class Fold:
         index: Number of the fold, from old to new, from 0.
         train: Everything that may be learnt from; never filtered.
         test: Rows to be predicted, after the filters.
-        test_start: Begin of the test range, inclusive.
-        test_end: End of the test range, exclusive.
+        test_start: Begin of the test range, inclusive. Where a splitter cuts by something else than time: the earliest datetime of
+            the test part, before the filters.
+        test_end: End of the test range, exclusive; else a microsecond after the latest datetime of the test part, before the filters.
         dropped: Test rows that each filter dropped, in the order of application.
     """
 
@@ -71,7 +73,9 @@ class TestFilters:
         for name, on, keys, how in steps:
             if on:
                 before = test.height
-                test = test.join(train.select(keys), on=keys, how=how, maintain_order="left")  # type: ignore[arg-type]
+                # train is many times as long as test: looked through once, with a hash table of the test part's keys only
+                known = train.select(keys).join(test.select(keys).unique(), on=keys, how="semi")
+                test = test.join(known, on=keys, how=how, maintain_order="left")  # type: ignore[arg-type]
                 dropped[name] = before - test.height
         return test, dropped
 
@@ -81,14 +85,27 @@ class Splitter(ABC):
 
     Args:
         filters: Filters of the test part.
+
+    Attributes:
+        leak: What of the future a model gets to see in training, as one sentence for a warning; None where nothing leaks.
+        train_hint: What to change where a fold has no train rows, for the message; empty for no advice.
+        test_hint: The same where a fold has no test rows.
     """
+
+    leak: ClassVar[str | None] = None
+    train_hint: str = ""
+    test_hint: str = ""
 
     def __init__(self, filters: TestFilters) -> None:
         self.filters = filters
 
     @abstractmethod
-    def ranges(self, interactions: Interactions) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, datetime, datetime]]:
-        """Train rows, unfiltered test rows, start and end of the test range, fold by fold from old to new."""
+    def ranges(self, interactions: Interactions) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, datetime | None, datetime | None]]:
+        """Train rows, unfiltered test rows, start and end of the test range, fold by fold from old to new.
+
+        Rows keep the input's order, which breaks ties of time. Start and end are None where the test part is no range of time; the
+        fold then spans its test rows.
+        """
 
     def split(self, interactions: Interactions) -> Iterator[Fold]:
         """Yield the folds.
@@ -99,14 +116,25 @@ class Splitter(ABC):
         first, last = interactions.frame.select(first=pl.col("datetime").min(), last=pl.col("datetime").max()).row(0)
         span = f"the data spans {first} to {last}"
         for index, (train, test, start, end) in enumerate(self.ranges(interactions)):
-            where = f"fold {index}, test range [{start}, {end})"
+            where = f"fold {index}" if start is None else f"fold {index}, test range [{start}, {end}),"
             if train.is_empty():
-                raise DataError(f"{where} has no train rows before it; {span}: use fewer splitter.n_splits or a smaller splitter.test_size")
+                raise DataError(f"{where} has no train rows; {span}{self.train_hint and f': {self.train_hint}'}")
             kept, dropped = self.filters.apply(train, test)
             if kept.is_empty():
                 lost = ", ".join(f"{name} {count}" for name, count in dropped.items())
-                raise DataError(f"{where} has no test rows: {test.height} in the range, dropped by filters: {lost or 'none'}; {span}")
+                raise DataError(
+                    f"{where} has no test rows: {test.height} before the filters, dropped by them: {lost or 'none'}; "
+                    f"{span}{self.test_hint and f': {self.test_hint}'}"
+                )
+            if start is None or end is None:
+                start, end = span_of(test)
             yield Fold(index, Interactions(train), Interactions(kept), start, end, dropped)
+
+
+def span_of(rows: pl.DataFrame) -> tuple[datetime, datetime]:
+    """The half-open range of time that just holds some rows (at least one): their earliest datetime, a microsecond after their latest."""
+    first, last = rows.select(first=pl.col("datetime").min(), last=pl.col("datetime").max()).row(0)
+    return first, last + timedelta(microseconds=1)
 
 
 SPLITTERS: Registry[Splitter] = Registry("splitter")

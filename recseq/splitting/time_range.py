@@ -4,59 +4,48 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import polars as pl
 
 from recseq.data.interactions import Interactions
 from recseq.errors import ConfigError
-from recseq.options import PositiveInt
-from recseq.splitting.base import SPLITTERS, Splitter, TestFilters
+from recseq.splitting.base import SPLITTERS
+from recseq.splitting.multi_fold import MultiFoldSplitter
 
 UNITS = {"D": timedelta(days=1), "H": timedelta(hours=1)}
 
 
 @SPLITTERS.register("time_range")
-class TimeRange(Splitter):
+class TimeRange(MultiFoldSplitter):
     """Each fold tests one range of time and trains on everything before it (expanding window).
 
     Ranges follow each other and end with the unit that holds the last interaction: `end` is the last datetime rounded up to the
     unit, and one unit later where it lies exactly on the border. As RecTools' TimeRangeSplitter.
 
-    No leak: nothing at or after a fold's start is in its train part.
+    No leak: nothing at or after a fold's start is in its train part. With `skip_last` the newest ranges are in no part of any fold.
 
     Args:
         test_size: Length of a range, `<n>D` (days) or `<n>H` (hours).
-        n_splits: Number of folds.
-        filter_cold_users: Drop test rows of users without a train row.
-        filter_cold_items: Drop test rows of items without a train row.
-        filter_already_seen: Drop test rows whose pair is in train.
+        rest: See `MultiFoldSplitter`.
 
     Raises:
         ConfigError: `test_size` is not of that form.
     """
 
-    def __init__(
-        self, *, test_size: str, n_splits: PositiveInt, filter_cold_users: bool, filter_cold_items: bool, filter_already_seen: bool
-    ) -> None:
-        super().__init__(TestFilters(cold_users=filter_cold_users, cold_items=filter_cold_items, already_seen=filter_already_seen))
-        match = re.fullmatch(r"([1-9]\d*)([DH])", test_size)
-        if match is None:
-            raise ConfigError(f"splitter.test_size is {test_size!r}, must be a number of days or hours such as 7D or 12H")
-        self.unit = UNITS[match[2]]
-        try:
-            self.test_size = int(match[1]) * self.unit
-        except OverflowError:
-            raise ConfigError(f"splitter.test_size is {test_size!r}, longer than any calendar") from None
-        self.n_splits = n_splits
+    train_hint = "use fewer splitter.n_splits or a smaller splitter.test_size"
+
+    def __init__(self, *, test_size: str, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.test_size, self.unit = duration(test_size, "splitter.test_size")
 
     def borders(self, last: datetime) -> list[datetime]:
-        """Starts of all folds and the end of the last one.
+        """Starts of all folds and the end of the last one, those of skipped folds too.
 
         Args:
             last: Last datetime of the data.
         """
-        midnight = datetime.combine(last.date(), datetime.min.time())
-        end = midnight + ((last - midnight) // self.unit + 1) * self.unit  # on a border: one unit later
+        end = end_of_unit(last, self.unit)
         try:
             return [end - n * self.test_size for n in range(self.n_splits, -1, -1)]
         except OverflowError:
@@ -64,10 +53,34 @@ class TimeRange(Splitter):
 
     def ranges(self, interactions: Interactions) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, datetime, datetime]]:
         """See `Splitter.ranges`."""
-        frame = interactions.frame
+        frame, time = interactions.frame, pl.col("datetime")
         last = frame["datetime"].max()
         assert isinstance(last, datetime)
-        borders = self.borders(last)
-        for start, end in pairwise(borders):
-            time = pl.col("datetime")
+        for start, end in pairwise(self.borders(last)[: self.n_folds + 1]):
             yield frame.filter(time < start), frame.filter(time.is_between(start, end, closed="left")), start, end
+
+
+def duration(text: str, where: str) -> tuple[timedelta, timedelta]:
+    """A length of time such as 7D or 12H, and its unit.
+
+    Args:
+        text: `<n>D` (days) or `<n>H` (hours), n at least 1.
+        where: Config path of the text, for messages.
+
+    Raises:
+        ConfigError: The text is not of that form.
+    """
+    match = re.fullmatch(r"([1-9]\d*)([DH])", text)
+    if match is None:
+        raise ConfigError(f"{where} is {text!r}, must be a number of days or hours such as 7D or 12H")
+    unit = UNITS[match[2]]
+    try:
+        return int(match[1]) * unit, unit
+    except OverflowError:
+        raise ConfigError(f"{where} is {text!r}, longer than any calendar") from None
+
+
+def end_of_unit(last: datetime, unit: timedelta) -> datetime:
+    """The first border of a day or hour that lies after `last`; one unit later where `last` is a border itself."""
+    midnight = datetime.combine(last.date(), datetime.min.time())
+    return midnight + ((last - midnight) // unit + 1) * unit

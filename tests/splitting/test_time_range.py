@@ -4,6 +4,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 from conftest import interactions
+from golden.split_cases import ties
+from splitting.test_split_goldens import generated, rows_of
 
 from recseq.data.interactions import Interactions
 from recseq.data.sources import SOURCES
@@ -11,9 +13,16 @@ from recseq.errors import ConfigError, DataError
 from recseq.splitting.time_range import TimeRange
 
 
-def splitter(test_size: str, n_splits: int = 1, cold_users: bool = True, cold_items: bool = True, seen: bool = True) -> TimeRange:
+def splitter(
+    test_size: str, n_splits: int = 1, cold_users: bool = True, cold_items: bool = True, seen: bool = True, skip_last: int = 0
+) -> TimeRange:
     return TimeRange(
-        test_size=test_size, n_splits=n_splits, filter_cold_users=cold_users, filter_cold_items=cold_items, filter_already_seen=seen
+        test_size=test_size,
+        n_splits=n_splits,
+        skip_last=skip_last,
+        filter_cold_users=cold_users,
+        filter_cold_items=cold_items,
+        filter_already_seen=seen,
     )
 
 
@@ -54,7 +63,7 @@ def test_an_empty_fold_is_an_error_that_names_it_and_the_span() -> None:
     data = interactions([(1, "a", 0), (2, "b", 9)])
     with pytest.raises(DataError, match=r"fold 0, test range \[2024-01-10.*cold_users 1.*2024-01-01 00:00:00 to 2024-01-10"):
         list(splitter("1D").split(data))
-    with pytest.raises(DataError, match=r"fold 0.*no train rows"):
+    with pytest.raises(DataError, match=r"fold 0.*no train rows.*use fewer splitter\.n_splits or a smaller splitter\.test_size"):
         list(splitter("5D", 3).split(data))
 
 
@@ -71,3 +80,28 @@ def test_movietweetings_counts(movietweetings: Path) -> None:
     assert list(fold.counts.values()) == [134_716, 20_568, 12_296, 5_346, 2_269, 1_812]
     assert isinstance(fold.test, Interactions)
     assert fold.train.frame["datetime"].max() < pl.Series([fold.test_start])[0]
+
+
+@pytest.mark.parametrize("skip_last", [1, 3])
+def test_skip_last_leaves_the_newest_folds_out_and_changes_no_other(skip_last: int) -> None:
+    data = generated(ties())
+    whole, some = list(splitter("1D", 4).split(data)), list(splitter("1D", 4, skip_last=skip_last).split(data))
+    assert [fold.index for fold in some] == list(range(4 - skip_last))
+    for ours, theirs in zip(some, whole, strict=False):
+        assert (ours.test_start, ours.test_end, ours.dropped) == (theirs.test_start, theirs.test_end, theirs.dropped)
+        assert ours.train.frame.equals(theirs.train.frame)
+        assert ours.test.frame.equals(theirs.test.frame)
+        assert ours.test.frame["datetime"].max() < whole[-skip_last].test_start  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("size", ["1D", "2D", "5H"])
+def test_train_lies_before_test_and_no_row_is_tested_twice(size: str) -> None:
+    data = generated(ties())
+    tested: list[int] = []
+    for fold in splitter(size, 3, False, False, False).split(data):
+        train, test = fold.train.frame["datetime"], fold.test.frame["datetime"]
+        assert train.max() < fold.test_start <= test.min()  # type: ignore[operator]
+        assert test.max() < fold.test_end  # type: ignore[operator]
+        assert len(fold.train) == (data.frame["datetime"] < fold.test_start).sum()
+        tested += rows_of(fold.test).tolist()
+    assert len(tested) == len(set(tested))
