@@ -13,10 +13,12 @@ from omegaconf.errors import OmegaConfBaseException
 from recseq.data.sources import SOURCES
 from recseq.errors import ConfigError
 from recseq.metrics import METRICS
+from recseq.metrics.significance import SignificanceOptions
 from recseq.models import MODELS
 from recseq.nets.item_net import ITEM_NET_BLOCKS
 from recseq.options import PositiveInt, Range, did_you_mean
 from recseq.registry import PartOf, check_options
+from recseq.report.options import ReportOptions
 from recseq.splitting import SPLITTERS
 from recseq.tracking import TRACKERS
 from recseq.training.losses import LOSSES
@@ -31,7 +33,7 @@ Node = Mapping[str, Any]
 class Shell:
     """The top level of a config: what there is and of which type; the groups' insides are checked by their parts."""
 
-    mode: Literal["cross_validate", "fetch"]
+    mode: Literal["cross_validate", "report", "fetch"]
     seed: Annotated[int, Range(at_least=0, below=2**63)]
     plugins: list[str]
     reference_models: list[str]
@@ -47,6 +49,7 @@ class Shell:
     metrics: Node
     trainer: Node
     tracking: Annotated[Node, PartOf(TRACKERS)]
+    report: Node
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +76,12 @@ class Paths:
     Args:
         outputs: Folder of runs, sweeps and the default MLflow store.
         data: Folder of fetched datasets; None goes by the environment variable RECSEQ_DATA, then the user's cache folder.
+        folders: Folder below outputs for what a mode writes, by mode; `runs` for the others.
     """
 
     outputs: str
     data: str | None
+    folders: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +92,14 @@ class MetricOptions:
         k: Cut-off, or a list of them.
         ref_k: Cut-off of reference models in metrics against them; None takes the metric's own.
         objective: The metric that a run returns to a sweep: MAP (at the largest cut-off) or, with its cut-off, MAP@10.
+        significance: How differences from the reference models are tested: `SignificanceOptions`.
         include: Options of each metric by name.
     """
 
     k: PositiveInt | list[PositiveInt]
     ref_k: PositiveInt | None
     objective: str
+    significance: Node
     include: dict[str, Any]
 
     @property
@@ -152,12 +159,15 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     problems += check_model(config.get("model"))
     problems += _check_item_net(config.get("item_net"))
     problems += check_optimizer(config["optimizer"], "optimizer") if "optimizer" in config else []
-    for group, options in (("trainer", TrainerOptions), ("size", Sizes), ("paths", Paths)):
+    for group, options in (("trainer", TrainerOptions), ("size", Sizes), ("paths", Paths), ("report", ReportOptions)):
         if isinstance(config.get(group), Mapping):  # else the shell has said so
             problems += check_options(options, config[group], group)
     if isinstance(config.get("metrics"), Mapping):
         found = _check_metrics(config["metrics"], config.get("reference_models"))
         problems += found or _check_monitor(config.get("validation"), MetricOptions(**config["metrics"]))
+    if config.get("mode") != "report" and isinstance(config.get("report"), Mapping):
+        of = [f"report.{key}" for key in ("of", "experiment") if config["report"].get(key) is not None]
+        problems += [f"{key} is set, which has an effect only with mode=report" for key in of]
     if problems:
         raise ConfigError.from_problems(problems)
     return config
@@ -204,7 +214,9 @@ def _check_metrics(node: Node, reference_models: Any) -> list[str]:
         found = METRICS.check({"type": name, **inner}, where)
         problems += found
         if not found:
-            columns += [column for k in options.cutoffs for column in METRICS.find(name, where).column_names(k, references)]
+            metric = METRICS.build({"type": name, **inner}, ref_k=options.ref_k)
+            columns += [column for k in options.cutoffs for column in metric.column_names(k, references)]
+    problems += check_options(SignificanceOptions, options.significance, "metrics.significance")
     if not options.include:
         problems.append("metrics.include is empty")
     elif columns and options.objective_column not in columns:

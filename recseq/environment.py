@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 import recseq
+from recseq.data.interactions import Dataset
 
 PACKAGES = ("torch", "hydra-core", "omegaconf", "polars", "pytorch-lightning", "mlflow", "numpy", "scipy")
 
@@ -26,6 +27,7 @@ NOT_IDENTITY = (
     "paths",
     "tracking",
     "plugins",
+    "report",
     "dataset.path",
     "dataset.items.path",
     "trainer.enable_progress_bar",
@@ -46,6 +48,12 @@ def seed_everything(seed: int, deterministic: bool) -> None:
 def digest(value: Any) -> str:
     """Hash of plain Python (dicts, lists, numbers, texts), independent of the order of keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def data_hash(dataset: Dataset) -> str:
+    """Identity of the data: interactions and item features."""
+    features = dataset.item_features
+    return digest([dataset.interactions.fingerprint, features.fingerprint if features else None])
 
 
 def config_hash(config: Mapping[str, Any], data_hash: str) -> str:

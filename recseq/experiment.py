@@ -1,10 +1,11 @@
 """The whole flow of a run: read, split, fit, recommend, score, write, log. The only file that knows all of it."""
 
+import json
 import logging
 import math
+import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,63 +17,28 @@ from recseq.config import MetricOptions, check_config
 from recseq.data.fetch_command import fetch_dataset
 from recseq.data.interactions import Dataset
 from recseq.data.sources import build_source
-from recseq.environment import config_hash, digest, provenance, seed_everything, split_hash
+from recseq.environment import config_hash, data_hash, provenance, split_hash
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, write_text, written_aside
-from recseq.metrics import Catalogue, Evaluation, Metric, means, values_per_user
-from recseq.model_specs import ModelSpec, choose_models, groups_used, log_unused_groups
-from recseq.models import MODELS, Request
+from recseq.folds import UNFINISHED, Run, fold_folder, fold_rows, run_fold
+from recseq.metrics import build_metrics
+from recseq.metrics.significance import Significance, SignificanceOptions, compare_models, mean_intervals
+from recseq.metrics.summary import is_measure, summarise
+from recseq.model_specs import choose_models, log_unused_groups
+from recseq.models import MODELS
+from recseq.report.examples import print_run_examples
+from recseq.report.options import ReportOptions
 from recseq.report.terminal import print_fold, print_results
-from recseq.splitting import SPLITTERS, Fold
+from recseq.splitting import SPLITTERS
 from recseq.sweeps.callback import parent_of
 from recseq.sweeps.references import SharedReferences
-from recseq.tracking import TRACKERS, Tracker, flatten, tracked
-from recseq.training.context import FitContext
+from recseq.tracking import TRACKERS, flatten, tracked
+from recseq.tracking.run_folder import RUN_FILE, forget_run, log_epochs, log_fold, log_results
 from recseq.training.trainer import TrainerOptions, require_device
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class FoldScores:
-    """One model on one fold.
-
-    Args:
-        recommendations: Columns `user_id`, `item_id`, `score`, `rank`.
-        seconds: `fit_seconds` and `recommend_seconds`.
-        facts: Numbers about the fitted model.
-    """
-
-    recommendations: pl.DataFrame
-    seconds: dict[str, float]
-    facts: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Run:
-    """What all folds of a run share.
-
-    Args:
-        config: The checked config.
-        folder: The run's folder.
-        dataset: The data.
-        split_hash: Identity of the folds.
-        models: Reference models and, last, the model asked for.
-        options: The `metrics` group.
-        metrics: Built metrics.
-        tracker: Where the run is logged.
-        references: Where jobs of a sweep share the results of reference models.
-    """
-
-    config: Mapping[str, Any]
-    folder: Path
-    dataset: Dataset
-    split_hash: str
-    models: list[ModelSpec]
-    options: MetricOptions
-    metrics: list[Metric]
-    tracker: Tracker
-    references: SharedReferences
+IDENTITY = ("recseq.data_hash", "recseq.config_hash")
 
 
 def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None) -> float:
@@ -90,6 +56,13 @@ def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None) ->
         RecseqError: Anything that the user can mend.
     """
     config = check_config(composed)
+    if config["mode"] == "report":
+        if sweep_folder is not None:
+            raise ConfigError("mode=report looks at finished runs and is no job of a sweep; leave out -m and experiment=")
+        from recseq.report.command import report  # here, not above: it brings plotly and matplotlib, which no other mode needs
+
+        report(config, folder)
+        return math.nan
     if config["mode"] == "fetch":
         if sweep_folder is not None:
             raise ConfigError("mode=fetch fetches one dataset and is no job of a sweep; leave out -m")
@@ -109,8 +82,7 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     Returns:
         The mean over folds of `metrics.objective`.
     """
-    require_fresh(folder)
-    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    require_unfinished(folder)
     options = MetricOptions(**config["metrics"])
     models = choose_models(config)
     log_unused_groups(models[-1], config)
@@ -122,7 +94,9 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     tracker = TRACKERS.build(config["tracking"])
     dataset = read_dataset(config)
     tags = identity(config, dataset)
+    require_same(folder, tags)
     origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes} | tags
+    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     write_json(folder / "provenance.json", origin)
     tags |= {f"recseq.{key}": str(origin[key]) for key in ("git_commit", "git_dirty")} | {"recseq.folder": str(folder)}
     this = Run(
@@ -132,43 +106,72 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         split_hash=tags["recseq.split_hash"],
         models=models,
         options=options,
-        metrics=options.scoring().metrics,
+        metrics=build_metrics(options.include, options.ref_k, dataset.item_features, options.objective),
         tracker=tracker,
         references=SharedReferences(sweep_folder),
     )
     name = models[-1].name
     rows: list[dict[str, Any]] = []
+    forget_run(tracker, folder)
     with tracked(tracker, run_name(config), "run", flatten(config), tags, parent_of(sweep_folder)) as run_id:
+        write_json(folder / RUN_FILE, {"run_id": run_id})
         for fold in splitter.split(dataset.interactions):
+            print_fold(fold)
+            finished = fold_folder(folder, fold.index)
             with tracked(tracker, f"fold {fold.index}", "fold", {}, {"recseq.fold": str(fold.index)}, run_id) as fold_id:
-                rows += run_fold(this, fold, fold_id)
-                own = {column: value for column, value in rows[-1].items() if is_measure(column)}
-                tracker.log_metrics(fold_id, own)
-                tracker.log_metrics(run_id, own, step=fold.index)
+                if finished.is_dir():
+                    log.info("fold %d was finished before", fold.index)
+                    log_epochs(tracker, fold_id, finished)
+                else:
+                    run_fold(this, fold, fold_id)
+                log_fold(tracker, fold_id, run_id, finished)
+            rows += fold_rows(finished)
         table = pl.DataFrame(rows, infer_schema_length=None)
         with written_aside(folder / "metrics.csv") as aside:
             table.write_csv(aside)
+        significance = assess(this, table)
         summary = summarise(table)
-        finals = {f"{column}_{kind}": value for column, values in summary[name].items() for kind, value in values.items()}
-        tracker.log_metrics(run_id, finals)
+        if options.objective_column not in summary[name]:
+            raise DataError(f"metrics.objective is {options.objective!r}, a band that no test user of any fold belongs to")
         objective = summary[name][options.objective_column]["mean"]
         result = {"model": name, "run_id": run_id, "objective": {options.objective_column: objective}, "models": summary}
         write_json(folder / "summary.json", result)
-        for file in ("config.yaml", "metrics.csv", "summary.json", "provenance.json", "run.log"):
-            if (folder / file).exists():
-                tracker.log_artifact(run_id, folder / file)
-    print_results(dataset.label, table, summary, name, folder, tracker.hint())
+        log_results(tracker, run_id, folder)
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    print_results(dataset.label, table, summary, name, significance, folder, tracker.hint())
+    if config["report"]["show_examples"]:
+        print_run_examples(folder, dataset, ReportOptions(**config["report"]))
     return objective
 
 
-def require_fresh(folder: Path) -> None:
-    """Refuse a folder that holds results: a new config beside an old `summary.json` would be taken for one run.
+def require_unfinished(folder: Path) -> None:
+    """Refuse a folder that holds results.
 
     Raises:
         ConfigError: It does.
     """
-    if (folder / "summary.json").exists() or any(folder.glob("fold_*")):
+    if (folder / "summary.json").exists():
         raise ConfigError(f"the run folder {folder} holds results of another run; choose another hydra.run.dir or remove it")
+
+
+def require_same(folder: Path, tags: Mapping[str, str]) -> None:
+    """Go on in a folder where the same run was interrupted; refuse one of another run.
+
+    Raises:
+        ConfigError: It is another run's.
+    """
+    if not (folder / "provenance.json").exists():
+        return
+    before = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    differ = [key.removeprefix("recseq.") for key in IDENTITY if before.get(key) != tags[key]]
+    if differ:
+        raise ConfigError(
+            f"the run folder {folder} holds an interrupted run with another {', '.join(differ)}; run what its config.yaml says to go on "
+            f"with it, or choose another hydra.run.dir"
+        )
+    log.info("going on with the run that was interrupted in %s", folder)
+    for partial in folder.glob(".*.partial"):  # what a kill left of things being written
+        shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
 
 
 def read_dataset(config: Mapping[str, Any]) -> Dataset:
@@ -196,126 +199,37 @@ def read_dataset(config: Mapping[str, Any]) -> Dataset:
 
 def identity(config: Mapping[str, Any], dataset: Dataset) -> dict[str, str]:
     """Tags that say what was run on what: the dataset and the hashes of data, split and config."""
-    features = dataset.item_features
-    data_hash = digest([dataset.interactions.fingerprint, features.fingerprint if features else None])
+    of_data = data_hash(dataset)
     return {
         "recseq.dataset": dataset.label,
         "recseq.simulated": str(dataset.simulated).lower(),
-        "recseq.data_hash": data_hash,
-        "recseq.split_hash": split_hash(config, data_hash),
-        "recseq.config_hash": config_hash(config, data_hash),
+        "recseq.data_hash": of_data,
+        "recseq.split_hash": split_hash(config, of_data),
+        "recseq.config_hash": config_hash(config, of_data),
     }
 
 
-def run_fold(this: Run, fold: Fold, fold_id: str) -> list[dict[str, Any]]:
-    """Fit and score all models on one fold and write its folder.
+def assess(this: Run, table: pl.DataFrame) -> Significance:
+    """How sure the means of the model asked for are; writes `significance.csv`, where there are reference models to compare it with.
 
     Args:
-        this: The run.
-        fold: The fold.
-        fold_id: Id of the fold's run in the tracker.
-
-    Returns:
-        One row of `metrics.csv` a model, the model asked for last.
+        this: The run, its folds written.
+        table: The table of `metrics.csv`.
     """
-    print_fold(fold)
-    catalogue = Catalogue.from_train(fold.train.frame)
-    test_pairs = fold.test.frame.select("user_id", "item_id").unique(maintain_order=True)
-    request = Request(
-        user_ids=test_pairs["user_id"].unique().sort(),
-        history=fold.train,
-        k=max(*this.options.cutoffs, this.options.ref_k or 1),
-    )
-    with written_aside(this.folder / f"fold_{fold.index}") as aside:
-        aside.mkdir()
-        scores = {spec.name: score_reference(this, spec, fold, request) for spec in this.models[:-1]}
-        own = this.models[-1]
-        epochs: dict[int, dict[str, float]] = {}
-
-        def log_epoch(values: dict[str, float], epoch: int) -> None:
-            epochs[epoch] = {"epoch": epoch} | epochs.get(epoch, {}) | values
-            this.tracker.log_metrics(fold_id, values, step=epoch)
-
-        context = FitContext(aside / "checkpoints", this.config["seed"], log_epoch, label=f"{own.name}, fold {fold.index}")
-        scores[own.name] = fit_and_recommend(this, own, fold, request, context)
-        if epochs:
-            pl.DataFrame(list(epochs.values()), infer_schema_length=None).write_csv(aside / "epochs.csv")
-        references = {spec.name: scores[spec.name].recommendations for spec in this.models if spec.is_reference}
-        about = {
-            "fold": fold.index,
-            "test_start": fold.test_start.isoformat(sep=" "),
-            "test_end": fold.test_end.isoformat(sep=" "),
-            "seed": this.config["seed"],
-        }
-        rows, per_user = [], []
-        for name, score in scores.items():
-            evaluation = Evaluation.of(score.recommendations, test_pairs, catalogue, references)
-            values = values_per_user(this.metrics, evaluation, this.options.cutoffs)
-            per_user.append(values.select(pl.lit(name).alias("model"), pl.all()))
-            rows.append({"model": name} | about | score.seconds | means(values))
-        recommendations = [score.recommendations.select(pl.lit(name).alias("model"), pl.all()) for name, score in scores.items()]
-        pl.concat(recommendations).write_parquet(aside / "recommendations.parquet")
-        test_pairs.write_parquet(aside / "test.parquet")
-        pl.concat(per_user).write_parquet(aside / "per_user.parquet")
-        facts = scores[own.name].facts
-        write_json(aside / "fold.json", {"counts": fold.counts, "dropped": fold.dropped, "facts": facts})
-    dropped = {f"dropped_{name}": n for name, n in fold.dropped.items()}
-    this.tracker.log_metrics(fold_id, {**fold.counts, **dropped, **facts})
-    return rows
-
-
-def score_reference(this: Run, spec: ModelSpec, fold: Fold, request: Request) -> FoldScores:
-    """A reference model on one fold; jobs of a sweep that share data, split, seed and reference fit it once."""
-    context = FitContext(folder=None, seed=this.config["seed"], label=f"{spec.name}, fold {fold.index}")
-
-    def compute() -> tuple[pl.DataFrame, dict[str, float]]:
-        scores = fit_and_recommend(this, spec, fold, request, context)
-        return scores.recommendations, scores.seconds
-
-    key = digest([this.split_hash, fold.index, groups_used(spec.config), this.config["metrics"], context.seed, request.k])
-    return FoldScores(*this.references.get(key, compute), facts={})
-
-
-def fit_and_recommend(this: Run, spec: ModelSpec, fold: Fold, request: Request, context: FitContext) -> FoldScores:
-    """Fit one model on a fold's train part, seeded anew, and recommend to its test users."""
-    seed_everything(context.seed, this.config["trainer"]["deterministic"])
-    model = spec.build()
-    started = time.perf_counter()
-    model.fit(fold.train, this.dataset.item_features, context)
-    fitted = time.perf_counter()
-    recommendations = model.recommend(request)
-    seconds = {"fit_seconds": round(fitted - started, 3), "recommend_seconds": round(time.perf_counter() - fitted, 3)}
-    log.info("%s: fitted in %.1f s, recommended in %.1f s", context.label, *seconds.values())
-    if model.facts():
-        log.info("%s: %s", context.label, ", ".join(f"{name} {fact(value)}" for name, value in model.facts().items()))
-    return FoldScores(recommendations, seconds, model.facts())
-
-
-def is_measure(column: str) -> bool:
-    """Whether a column of `metrics.csv` holds a measured number: a metric or seconds."""
-    return "@" in column or column.endswith("_seconds")
-
-
-def summarise(table: pl.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean, standard deviation (n - 1; absent for one fold) and n over folds of each metric of each model."""
-    summary: dict[str, dict[str, dict[str, float]]] = {}
-    for (name,), rows in table.group_by("model", maintain_order=True):
-        summary[str(name)] = {}
-        for column in rows.columns:
-            if is_measure(column):
-                values = rows[column].drop_nulls()
-                found = {"mean": float(values.mean() or 0.0), "n": values.len()}  # type: ignore[arg-type]
-                if values.len() > 1:
-                    found["std"] = float(values.std() or 0.0)  # type: ignore[arg-type]
-                summary[str(name)][column] = found
-    return summary
+    folds = table["fold"].unique(maintain_order=True).to_list()
+    files = [this.folder / f"fold_{fold}" / "per_user.parquet" for fold in folds]
+    per_user = pl.concat([pl.read_parquet(file).with_columns(fold=pl.lit(fold)) for file, fold in zip(files, folds, strict=True)])
+    *others, name = [spec.name for spec in this.models]
+    options = SignificanceOptions(**this.options.significance)
+    columns = [column for column in table.columns if is_measure(column)]
+    seed = this.config["seed"]
+    comparisons = compare_models(per_user, name, others, columns, options, seed)
+    if others:
+        with written_aside(this.folder / "significance.csv") as aside:
+            comparisons.write_csv(aside)
+    return Significance(mean_intervals(per_user, [name], columns, options, seed), comparisons, options)
 
 
 def run_name(config: Mapping[str, Any]) -> str:
     """Name for people: model and dataset."""
     return f"{config['model']['name']}-{config['dataset']['type']}"
-
-
-def fact(value: float) -> str:
-    """A number about a model for the log: whole with separators, shares with three digits."""
-    return f"{value:.3f}" if isinstance(value, float) and abs(value) <= 1 else f"{value:,.0f}"

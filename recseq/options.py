@@ -38,6 +38,7 @@ PositiveInt = Annotated[int, Range(at_least=1)]
 NonNegativeInt = Annotated[int, Range(at_least=0)]
 PositiveFloat = Annotated[float, Range(above=0)]
 NonNegativeFloat = Annotated[float, Range(at_least=0)]
+Share = Annotated[float, Range(above=0, below=1)]
 Probability = Annotated[float, Range(at_least=0, at_most=1)]
 DropoutRate = Annotated[float, Range(at_least=0, below=1)]
 

@@ -42,7 +42,7 @@ def test_the_program_starts_without_torch() -> None:
 def test_help_shows_examples_and_groups(tmp_path: Path) -> None:
     done = recseq(tmp_path, "--help")
     assert done.returncode == 0
-    for text in ("== Examples ==", "recseq -m model=sasrec,popular", "dataset: complete_journey, demo, demo_kion, movietweetings, tabular"):
+    for text in ("== Examples ==", "recseq -m model=sasrec,popular", "dataset: complete_journey, demo, demo_kion, kion, movielens_100k"):
         assert text in done.stdout
     assert not (tmp_path / "outputs").exists()
 
@@ -62,7 +62,7 @@ def test_a_run_keeps_its_contract(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     folder = run_folder(tmp_path)
     assert {path.name for path in folder.iterdir()} == {
-        *("config.yaml", "metrics.csv", "summary.json", "provenance.json", "run.log", "fold_0", "fold_1"),
+        *("config.yaml", "metrics.csv", "significance.csv", "summary.json", "provenance.json", "run.log", "fold_0", "fold_1"),
     }
     assert str(folder) in done.stdout.replace("\n", "")
     assert "ui --host 127.0.0.1 --backend-store-uri sqlite:///outputs/mlflow.db" in done.stdout
@@ -83,10 +83,21 @@ def test_a_run_keeps_its_contract(tmp_path: Path) -> None:
     assert summary["models"]["sasrec"]["MAP@10"] == pytest.approx({"mean": hits.mean(), "std": hits.std(), "n": 2})
     assert summary["objective"] == {"MAP@10": pytest.approx(hits.mean())}
 
+    compared = pl.read_csv(folder / "significance.csv")
+    assert compared.select("model", "other").unique().rows() == [("sasrec", "popular")]
+    assert set(compared["metric"]) == {name for name in metrics.columns if "@" in name and not name.endswith("_popular")}
+    row = compared.row(by_predicate=pl.col("metric") == "MAP@10", named=True)
+    means = [summary["models"][name]["MAP@10"]["mean"] for name in ("sasrec", "popular")]
+    assert [row["mean"], row["other_mean"], row["difference"]] == pytest.approx([*means, means[0] - means[1]])
+    assert row["low"] <= row["difference"] <= row["high"]
+    assert "sasrec with 95 % intervals" in done.stdout
+    assert "significantly higher, lower than popular: paired t-test, 95 %." in done.stdout
+
     for fold in (0, 1):
         part = folder / f"fold_{fold}"
         assert {path.name for path in part.iterdir()} == {
             *("recommendations.parquet", "test.parquet", "per_user.parquet", "fold.json", "checkpoints"),
+            *("epochs.csv", "similar.parquet"),
         }
         found = pl.read_parquet(part / "recommendations.parquet")
         assert found.columns == ["model", "user_id", "item_id", "score", "rank"]
@@ -124,7 +135,7 @@ def test_the_same_seed_gives_the_same_numbers_in_a_new_process(tmp_path: Path) -
         (("model=sasrek",), "model has no 'sasrek'; did you mean 'sasrec'?"),
         (("model.n_blocks=0", "seed=x"), "The configuration has 2 problems:"),
         (("dataset=movietweetings", "dataset.path=nowhere"), "ratings.dat"),
-        (("dataset=movietweetings",), "dataset.path must be set"),
+        (("dataset=tabular",), "dataset.path must be set"),
         (("reference_models=[popullar]",), "did you mean 'popular'?"),
         (("model=popular", "model.inverse=true"), "model.name is 'popular', which is also the name of a reference model"),
         (("splitter.test_size=1000D",), "no train rows"),
@@ -156,6 +167,8 @@ def test_popular_is_its_own_reference_and_says_what_it_ignores(tmp_path: Path) -
     table = pl.read_csv(run_folder(tmp_path) / "metrics.csv")
     assert table["model"].to_list() == ["popular"]
     assert table["Intersection@10_popular"].to_list() == [1.0]
+    assert not (run_folder(tmp_path) / "significance.csv").exists()  # there is nothing to compare with
+    assert "popular with 95 % intervals" in done.stdout
 
 
 def test_a_sweep_runs_every_job_though_one_fails(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from recseq.data.sources import SOURCES
 from recseq.errors import ConfigError
 from recseq.files import conf_folder
 from recseq.metrics import METRICS
+from recseq.metrics.significance import SignificanceOptions
 from recseq.models import MODELS
 from recseq.nets.combiner import COMBINERS
 from recseq.nets.item_net import ITEM_NET_BLOCKS
@@ -20,6 +21,7 @@ from recseq.nets.layers import LAYERS
 from recseq.nets.positions import POSITIONS
 from recseq.nets.similarity import SIMILARITIES
 from recseq.registry import Registry, signature_of
+from recseq.report.options import ReportOptions
 from recseq.splitting import SPLITTERS
 from recseq.tracking import TRACKERS
 from recseq.training.lightning_module import MODULES
@@ -58,7 +60,7 @@ def files(group: str) -> list[str]:
 
 
 def all_choices() -> list[str]:
-    groups = [*GROUPS, "item_net", "optimizer", "model", "metrics", "size", "trainer", "row"]
+    groups = [*GROUPS, "item_net", "optimizer", "model", "metrics", "size", "trainer", "report", "row", "experiment"]
     return [" ".join([*filter(None, [HOME.get(group)]), f"{group}={name}"]) for group in groups for name in files(group)]
 
 
@@ -105,6 +107,8 @@ def test_plain_groups_hold_exactly_their_dataclasses_fields() -> None:
     assert set(config) == set(signature_of(Shell))
     for node, options in ((config.trainer, TrainerOptions), (config.size, Sizes), (config.paths, Paths), (config.metrics, MetricOptions)):
         assert set(node) == set(signature_of(options))
+    assert set(config.report) == set(signature_of(ReportOptions))
+    assert set(config.metrics.significance) == set(signature_of(SignificanceOptions))
     for name, block in composed("item_net=auto").item_net.items():
         if name != "auto":
             assert set(block) == set(signature_of(ITEM_NET_BLOCKS.find(name, ""))) - set(ITEM_NET_BLOCKS.provided)
@@ -114,6 +118,10 @@ def test_plain_groups_hold_exactly_their_dataclasses_fields() -> None:
 
 BAD = {
     "metrics.k=[]": "metrics.k is empty",
+    "metrics.significance.confidence=95": "metrics.significance.confidence is 95, must be > 0 and < 1",
+    "metrics.significance.n_resamples=0": "metrics.significance.n_resamples is 0, must be >= 1",
+    "metrics.significance.test=anova": "metrics.significance.test is 'anova'; allowed: t, wilcoxon",
+    "metrics.significance=null": "metrics.significance is None, must be a mapping",
     "metrics.include.HitRate=3": "metrics.include.HitRate is 3, must be a mapping",
     "dataset=tabular": "dataset.path must be set: dataset.path=...",
     "model=popular model.period_days=1e300": "must be <= 36500 and > 0",
@@ -132,6 +140,11 @@ BAD = {
     "metrics.k=0": "metrics.k is 0, must be >= 1",
     "metrics.include.MAP.divide_by_k=maybe": "metrics.include.MAP.divide_by_k is 'maybe', must be true or false",
     "+metrics.include.Recal={}": "no such metric",
+    "metrics=full metrics.include.HitRateByHistory.bands=[5,1]": "metrics.include.HitRateByHistory.bands is [5, 1], must increase",
+    "metrics=full metrics.include.HitRateByHistory.bands=[]": "metrics.include.HitRateByHistory.bands is empty",
+    "metrics=full metrics.include.HitRateByPopularity.borders=[0.1,0.2,0.3]": "must be one or two shares",
+    "metrics=full metrics.include.LongTailShare.head_share=1": "metrics.include.LongTailShare.head_share is 1, must be > 0 and < 1",
+    "metrics=full metrics.objective=HitRateByHistory@10_7": "metrics.objective is 'HitRateByHistory@10_7'; did you mean",
     "optimizer._target_=torch.optim.Admm": "optimizer._target_ is 'torch.optim.Admm', which cannot be imported",
     "optimizer._target_=builtins.dict": "no torch optimizer",
     "+optimizer.lrr=1": "optimizer.lrr is not an option here",
@@ -146,6 +159,11 @@ def test_problems_name_the_path_what_was_found_and_what_is_allowed(overrides: st
     with pytest.raises(ConfigError) as caught:
         check_config(composed(*overrides.split()))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("objective", ["HitRateByHistory_5-9", "HitRateByPopularity@5_tail", "Gini", "Intersection_popular"])
+def test_any_column_may_be_the_objective(objective: str) -> None:
+    check_config(composed("metrics=full", "metrics.k=[5,10]", f"metrics.objective={objective}"))
 
 
 def test_all_problems_are_reported_at_once() -> None:

@@ -25,7 +25,7 @@ from recseq.models import MODELS
 from recseq.models.popular import Popular
 from recseq.models.sequential import SequentialRecommender
 from recseq.splitting import SPLITTERS
-from recseq.training.trainer import FitContext
+from recseq.training.context import FitContext
 
 Row = tuple[str, str, int]
 Feature = tuple[str, str, float]
@@ -44,6 +44,7 @@ SPLIT = (
 )
 RECIPES = {
     "sasrec": ALL_BLOCKS,
+    "validated": (*ALL_BLOCKS, "validation=last_interaction", "trainer.max_epochs=3"),
     "bert4rec": ("model=bert4rec", *ALL_BLOCKS, "model.whole_catalogue=true"),
     "popularity negatives": (*ALL_BLOCKS, "loss=gbce", "loss.n_negatives=4", "loss/negatives=popularity"),
     "popular": ("model=popular",),
@@ -235,4 +236,14 @@ def fitting(world: World, *overrides: str) -> tuple[Callable[[Any], SequentialRe
 
 
 # ---- validation -------------------------------------------------------------------------------------------------------------
-# Rows that choose an epoch are cut from a fold's train part; tests that they, and never test rows, do so belong here.
+
+
+@pytest.mark.parametrize("how", ["last_interaction", "last_range"])
+def test_the_test_part_cannot_choose_the_epoch(world: World, how: str) -> None:
+    """Curves, chosen epoch and weights hang on the train part alone; the train part itself does change them."""
+    options = (*ALL_BLOCKS, f"validation={how}", "trainer.max_epochs=3", *SPLIT)
+    rows = [past() + rows_to_test("late"), past() + rows_to_test(OLD[5]), past()[1:] + rows_to_test("late")]
+    curves = [pl.read_csv(world.run(data, items(), *options) / "epochs.csv") for data in rows]
+    assert "val_MAP@50" in curves[0].columns
+    assert curves[0].equals(curves[1])
+    assert not curves[0].equals(curves[2])

@@ -160,7 +160,9 @@ class RemoteDataset:
         if self.path is not None:
             return given_folder(self.path, self.remote_files())
         for file in self.remote_files():
-            fetch(file, self.cache)
+            record = fetch(file, self.cache)
+            if file.digest is None:
+                log.info("%s is unverified, no digest is published: SHA-256 %s since %s", file.name, record.sha256, record.fetched)
         return self.cache
 
     def files(self) -> dict[str, Path]:

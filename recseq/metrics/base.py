@@ -1,136 +1,26 @@
-"""What metrics compute from, and what a metric is."""
+"""What a metric is, and how all of them are computed."""
 
+import logging
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from recseq.data.interactions import ItemFeatures
+from recseq.errors import ConfigError
+from recseq.metrics.catalogue import Floats
+from recseq.metrics.evaluation import Evaluation
 from recseq.registry import Registry
 
-Floats = NDArray[np.float64]
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Catalogue:
-    """Items of a fold's train part and how popular they are there.
-
-    Args:
-        items: Columns `item_id`, `rows` (train rows), `users` (distinct train users), `pop_rank` (dense rank of rows, most popular 1).
-        n_users: Distinct train users.
-    """
-
-    items: pl.DataFrame
-    n_users: int
-
-    @classmethod
-    def from_train(cls, train: pl.DataFrame) -> "Catalogue":
-        """Count a fold's train part."""
-        items = train.group_by("item_id", maintain_order=True).agg(rows=pl.len(), users=pl.col("user_id").n_unique())
-        items = items.with_columns(pop_rank=pl.col("rows").rank("dense", descending=True))
-        return cls(items, train["user_id"].n_unique())
-
-    @property
-    def n_items(self) -> int:
-        """Catalogue size, n."""
-        return self.items.height
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One model's recommendations laid beside the test part, as flat arrays that every metric reads.
-
-    Users are numbered: first the test users, sorted, then users that have recommendations only. Recommendations are N rows.
-
-    Args:
-        user_ids: All users, (U_all,).
-        n_test_users: How many of them are test users, U.
-        user: User of each recommendation, (N,).
-        rank: Rank of each recommendation, (N,), 1 is best.
-        hit: Whether it is one of the user's test items, (N,).
-        n_relevant: Distinct test items of each user, (U_all,); 0 behind the test users.
-        recommended: Columns `user` and `item_id`, with `rows`, `users`, `pop_rank` of the train part (null for an item not in it), N rows.
-        catalogue: The fold's train part.
-        references: Recommendations of reference models by name, columns `user_id`, `item_id`, `rank`.
-    """
-
-    user_ids: pl.Series
-    n_test_users: int
-    user: NDArray[np.int64]
-    rank: NDArray[np.int64]
-    hit: NDArray[np.bool_]
-    n_relevant: NDArray[np.int64]
-    recommended: pl.DataFrame
-    catalogue: Catalogue
-    references: Mapping[str, pl.DataFrame] = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls,
-        recommendations: pl.DataFrame,
-        test_pairs: pl.DataFrame,
-        catalogue: Catalogue,
-        references: Mapping[str, pl.DataFrame] | None = None,
-    ) -> "Evaluation":
-        """Lay recommendations beside the test part.
-
-        Args:
-            recommendations: Columns `user_id`, `item_id`, `rank`; every pair once.
-            test_pairs: Columns `user_id`, `item_id`; repeats count once (*ours*; RecTools counts each row).
-            catalogue: The fold's train part.
-            references: Recommendations of reference models by name.
-        """
-        pairs = test_pairs.select("user_id", "item_id").unique()
-        relevant = pairs.group_by("user_id").len().sort("user_id")
-        others = recommendations.select("user_id").unique().join(relevant, on="user_id", how="anti").sort("user_id")
-        user_ids = pl.concat([relevant["user_id"], others["user_id"]])
-        users = pl.DataFrame({"user_id": user_ids}).with_row_index("user")
-        rows = (
-            recommendations.select("user_id", "item_id", "rank")
-            .join(users, on="user_id", how="left", maintain_order="left")
-            .join(pairs.with_columns(hit=True), on=["user_id", "item_id"], how="left", maintain_order="left")
-            .join(catalogue.items, on="item_id", how="left", maintain_order="left")
-        )
-        return cls(
-            user_ids=user_ids,
-            n_test_users=relevant.height,
-            user=rows["user"].to_numpy().astype(np.int64),
-            rank=rows["rank"].to_numpy().astype(np.int64),
-            hit=rows["hit"].fill_null(False).to_numpy(),
-            n_relevant=np.concatenate([relevant["len"].to_numpy(), np.zeros(others.height)]).astype(np.int64),
-            recommended=rows.select("user", "item_id", "rows", "users", "pop_rank"),
-            catalogue=catalogue,
-            references=references or {},
-        )
-
-    def sum_per_user(self, values: Floats | NDArray[np.bool_]) -> Floats:
-        """Sums over each user's recommendations of (N,) values, (U_all,)."""
-        return np.bincount(self.user, weights=values, minlength=len(self.user_ids)).astype(np.float64, copy=False)
-
-    @cached_property
-    def test_users(self) -> NDArray[np.bool_]:
-        """(U_all,), True: a test user."""
-        return np.arange(len(self.user_ids)) < self.n_test_users
-
-    def served(self, k: int) -> NDArray[np.bool_]:
-        """(U_all,), True: has a recommendation in the top k."""
-        return self.sum_per_user(self.rank <= k) > 0
-
-    def mean_over_top(self, values: Floats, k: int) -> Floats:
-        """Mean of (N,) values over each user's recommendations in the top k, (U_all,); NaN for users without."""
-        top = self.rank <= k
-        with np.errstate(invalid="ignore"):
-            return self.sum_per_user(np.where(top, values, 0.0)) / self.sum_per_user(top)
-
-
-class Metric(ABC):
-    """Base of metrics.
-
-    A metric is the mean of a value per user over the users that it is defined for.
+class AnyMetric(ABC):
+    """What both kinds of metrics have: `Metric`, a mean over users, and `AggregateMetric`, a number of all lists together.
 
     Attributes:
         label: Column name without cut-off: `HitRate`.
@@ -140,38 +30,108 @@ class Metric(ABC):
     label: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
 
+    def column_names(self, k: int, references: Sequence[str]) -> list[str]:
+        """Names of the columns that the metric may give, known before anything is fitted.
+
+        Letters, digits and `_-. /@` only: trackers allow no others.
+
+        Args:
+            k: Cut-off.
+            references: Names of the reference models.
+        """
+        return [f"{self.label}@{k}"]
+
+    def lacks(self, item_features: ItemFeatures | None) -> str | None:
+        """What the data lacks that the metric needs, and without which it is left out; None when it lacks nothing.
+
+        Raises:
+            ConfigError: An option names a feature that the data does not have.
+        """
+        return None
+
+
+class Metric(AnyMetric):
+    """Base of metrics that are the mean of a value per user over the users that it is defined for."""
+
     @abstractmethod
     def per_user(self, evaluation: Evaluation, k: int) -> Floats:
         """Values of all users, (U_all,); NaN where the metric is not defined for a user."""
-
-    @classmethod
-    def column_names(cls, k: int, references: list[str]) -> list[str]:
-        """Names of the columns that `columns` gives, known before anything is fitted."""
-        return [f"{cls.label}@{k}"]
 
     def columns(self, evaluation: Evaluation, k: int) -> dict[str, Floats]:
         """Values per user by column name, `HitRate@10`; a metric against reference models has one column a model."""
         return {f"{self.label}@{k}": self.per_user(evaluation, k)}
 
 
-METRICS: Registry[Metric] = Registry("metric", ("ref_k",))
+class AggregateMetric(AnyMetric):
+    """Base of metrics of all lists together, such as the share of the catalogue that is recommended; they have no value per user."""
+
+    @abstractmethod
+    def value(self, evaluation: Evaluation, k: int) -> float:
+        """The number."""
+
+    def values(self, evaluation: Evaluation, k: int) -> dict[str, float]:
+        """Numbers by column name."""
+        return {f"{self.label}@{k}": self.value(evaluation, k)}
 
 
-def values_per_user(metrics: list[Metric], evaluation: Evaluation, cutoffs: list[int]) -> pl.DataFrame:
-    """All metrics of all users.
+METRICS: Registry[AnyMetric] = Registry("metric", ("ref_k",))
 
-    Returns:
-        Column `user_id` and one a metric and cut-off, null where a metric is not defined for a user; one row a user.
+
+@dataclass(frozen=True)
+class Scores:
+    """All metrics of one model on one fold.
+
+    Args:
+        per_user: Column `user_id` and one a per-user metric and cut-off, null where it is not defined for a user; one row a user.
+        means: Every metric by column name: the mean over the users that it is defined for (0 where for none), or the aggregate.
     """
+
+    per_user: pl.DataFrame
+    means: dict[str, float]
+
+
+def score(metrics: Sequence[AnyMetric], evaluation: Evaluation, cutoffs: Sequence[int]) -> Scores:
+    """Compute metrics at all cut-offs, in their order."""
     columns: dict[str, Floats] = {}
+    means: dict[str, float] = {}
     for metric in metrics:
         for k in cutoffs:
-            columns |= metric.columns(evaluation, k)
-    frame = pl.DataFrame({"user_id": evaluation.user_ids, **columns}, nan_to_null=True)
-    return frame
+            if isinstance(metric, AggregateMetric):
+                means |= metric.values(evaluation, k)
+            elif isinstance(metric, Metric):
+                found = metric.columns(evaluation, k)
+                columns |= found
+                means |= {name: _mean(values) for name, values in found.items()}
+    return Scores(pl.DataFrame({"user_id": evaluation.user_ids, **columns}, nan_to_null=True), means)
 
 
-def means(per_user: pl.DataFrame) -> dict[str, float]:
-    """Mean of each metric over the users that it is defined for; 0 where it is defined for none."""
-    averages = per_user.drop("user_id").mean().row(0, named=True)
-    return {name: 0.0 if value is None else float(value) for name, value in averages.items()}
+def _mean(values: Floats) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else 0.0
+
+
+def build_metrics(
+    include: Mapping[str, Mapping[str, Any]], ref_k: int | None, item_features: ItemFeatures | None, objective: str
+) -> list[AnyMetric]:
+    """Build the metrics that the data has everything for; say which are left out.
+
+    Args:
+        include: Options of each metric by name, checked.
+        ref_k: Cut-off of reference models.
+        item_features: What is known of items.
+        objective: Column, or its beginning, that the run returns: its metric may not be left out.
+
+    Raises:
+        ConfigError: An option names a feature that the data does not have, or the objective is left out.
+    """
+    metrics = []
+    for name, options in include.items():
+        metric = METRICS.build({"type": name, **options}, ref_k=ref_k)
+        lack = metric.lacks(item_features)
+        if lack is None:
+            metrics.append(metric)
+        elif re.split("[@_]", objective)[0] == metric.label:
+            raise ConfigError(f"metrics.objective is {objective!r}, but the data has no {lack}")
+        else:
+            log.info("Metric %s is left out: the data has no %s", name, lack)
+    return metrics

@@ -87,6 +87,22 @@ class Recommender(ABC):
             DataError: Unsupported users under `on_unsupported="raise"`.
         """
 
+    def similar(self, item_ids: pl.Series, k: int, filter_itself: bool = True) -> pl.DataFrame | None:
+        """Nearest items of items.
+
+        Args:
+            item_ids: Distinct items to find neighbours of.
+            k: Neighbours an item.
+            filter_itself: Leave the item itself out.
+
+        Returns:
+            Columns `item_id`, `similar_item_id`, `score`, `rank`; None: the model does not compare items.
+
+        Raises:
+            DataError: An item that the model does not know.
+        """
+        return None
+
     def facts(self) -> dict[str, float]:
         """Numbers about the fitted model worth a line in the report: parameters, vocabulary, tokens."""
         return {}

@@ -12,6 +12,7 @@ from recseq.data.vocabulary import Vocabulary
 from recseq.errors import DataError
 from recseq.models.base import MODELS, Recommender, Request
 from recseq.models.item_scores import recommend_by_item_scores, user_item_matrix
+from recseq.models.item_to_item import heaviest_items, known_items
 from recseq.options import PositiveFloat
 from recseq.training.context import FitContext
 
@@ -74,6 +75,11 @@ class EASE(Recommender):
             return histories @ self.weights
 
         return recommend_by_item_scores(request, self.vocabulary, self.weighted, scores)
+
+    def similar(self, item_ids: pl.Series, k: int, filter_itself: bool = True) -> pl.DataFrame:
+        """See `Recommender.similar`; by what a history of the item alone would score, so by its row of weights."""
+        rows = self.weights[known_items(self.vocabulary, item_ids) - 1]
+        return heaviest_items(self.vocabulary, rows, item_ids, k, filter_itself)
 
     def facts(self) -> dict[str, float]:
         """Size of the model."""

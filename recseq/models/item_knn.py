@@ -9,6 +9,7 @@ from recseq.data.sequences import Histories, SequenceStore
 from recseq.data.vocabulary import Vocabulary
 from recseq.models.base import MODELS, Recommender, Request
 from recseq.models.item_scores import recommend_by_item_scores, user_item_matrix
+from recseq.models.item_to_item import heaviest_items, known_items
 from recseq.options import NonNegativeFloat, PositiveInt
 from recseq.training.context import FitContext
 
@@ -65,6 +66,11 @@ class ItemKNN(Recommender):
             return dense
 
         return recommend_by_item_scores(request, self.vocabulary, False, scores)
+
+    def similar(self, item_ids: pl.Series, k: int, filter_itself: bool = True) -> pl.DataFrame:
+        """See `Recommender.similar`; by the shrunk cosine, among the neighbours that are kept."""
+        columns = self.similarity[:, known_items(self.vocabulary, item_ids) - 1]
+        return heaviest_items(self.vocabulary, columns.toarray().T, item_ids, k, filter_itself)
 
     def facts(self) -> dict[str, float]:
         """Size of the model."""

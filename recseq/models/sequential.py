@@ -187,7 +187,7 @@ class SequentialRecommender(Recommender):
         Raises:
             DataError: No user has enough interactions, or nothing is left to validate with.
         """
-        held_out = self.groups.validation.hold_out(train, context.seed)
+        held_out = self.groups.validation.hold_out(train, item_features, context.seed)
         if held_out is None:
             self._train(train, item_features, context, self.groups.trainer)
             return
@@ -264,8 +264,9 @@ class SequentialRecommender(Recommender):
         return evaluate
 
     def facts(self) -> dict[str, float]:
-        """Parameters per part, vocabulary, tokens, shares of users and items trained on."""
-        return self._facts
+        """Parameters per part and per item-net block, vocabulary, tokens, shares of users and items trained on."""
+        blocks = self.encoder.item_net.blocks.items()
+        return self._facts | {f"n_parameters_item_net_{name}": sum(p.numel() for p in block.parameters()) for name, block in blocks}
 
     def recommend(self, request: Request) -> pl.DataFrame:
         """See `Recommender.recommend`; users with at least one item of the vocabulary in their history can be served."""

@@ -31,6 +31,7 @@ class SweepCallback(Callback):
         self.folder: Path | None = None
         self.tracker: Any = None
         self.run_id = ""
+        self.config: dict[str, Any] = {}
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make store, experiment and parent run once, before jobs could race for them."""
@@ -39,7 +40,9 @@ class SweepCallback(Callback):
 
         self.folder = Path(config.hydra.sweep.dir).absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
-        node = OmegaConf.to_container(config.tracking, resolve=True)
+        self.config = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("report", "metrics", "tracking")}
+        self.config["seed"] = config.seed
+        node = self.config["tracking"]
         assert isinstance(node, dict)
         if not TRACKERS.check(node, "tracking"):  # else each job says what is wrong
             self.tracker = TRACKERS.build({str(key): value for key, value in node.items()})
@@ -83,7 +86,19 @@ class SweepCallback(Callback):
             if (folder / "leaderboard.csv").exists():
                 self.tracker.log_artifact(self.run_id, folder / "leaderboard.csv")
             self.tracker.end(self.run_id, "FAILED" if failed else status or "KILLED")
+        self._report(folder)
         print_leaderboard(table, folder, self.tracker.hint() if self.tracker is not None else None)
+
+    def _report(self, folder: Path) -> None:
+        """Tables and pictures of what has finished; whatever goes wrong with them, the sweep's results stand."""
+        try:
+            from recseq.report.command import report_sweep
+
+            for file in report_sweep(folder, self.config):
+                if self.tracker is not None:
+                    self.tracker.log_artifact(self.run_id, file)
+        except Exception as error:
+            log.warning("the report of the sweep could not be finished: %s: %s", type(error).__name__, error)
 
 
 def parent_of(sweep_folder: Path | None) -> str | None:

@@ -42,6 +42,10 @@ class Tracker(ABC):
         """Close a run."""
 
     @abstractmethod
+    def delete(self, run_id: str) -> None:
+        """Delete a run and the runs below it; one that is not there is no error."""
+
+    @abstractmethod
     def hint(self) -> str | None:
         """The command that shows the runs, or None."""
 
@@ -64,6 +68,9 @@ class NoTracker(Tracker):
         """Nothing."""
 
     def end(self, run_id: str, status: Status = "FINISHED") -> None:
+        """Nothing."""
+
+    def delete(self, run_id: str) -> None:
         """Nothing."""
 
     def hint(self) -> str | None:

@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from recseq.errors import ConfigError
+from recseq.options import did_you_mean
 from recseq.tracking.base import TRACKERS, Status, Tracker
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it makes in a fresh store
@@ -48,20 +49,11 @@ class MlflowTracker(Tracker):
             if uri.startswith("sqlite:///"):
                 Path(uri.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
             if uri.startswith(("http://", "https://")):
-                self._require_server()
+                require_server(uri)
             self.client = MlflowClient(tracking_uri=uri)
             self.experiment_id = self._experiment(experiment, artifacts)
         except (MlflowException, OSError) as error:
             raise ConfigError(f"tracking.uri is {uri!r}, which cannot be opened: {str(error).splitlines()[0]}") from None
-
-    def _require_server(self) -> None:
-        """Fail at once where nothing answers; MLflow's client would try for minutes.
-
-        Raises:
-            OSError: No connection.
-        """
-        with contextlib.suppress(urllib.error.HTTPError):  # something answers; what it thinks of this path is its own affair
-            urllib.request.urlopen(f"{self.uri.rstrip('/')}/health", timeout=CONNECT_SECONDS).close()
 
     def _experiment(self, name: str, artifacts: str | None) -> str:
         found = self.client.get_experiment_by_name(name)
@@ -106,6 +98,14 @@ class MlflowTracker(Tracker):
         """Close a run."""
         self.client.set_terminated(run_id, status)
 
+    def delete(self, run_id: str) -> None:
+        """Delete a run, with those below it; MLflow keeps them as deleted until `mlflow gc`."""
+        with contextlib.suppress(MlflowException):
+            for run in self.client.search_runs([self.experiment_id], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'"):
+                self.delete(run.info.run_id)
+            self.client.set_terminated(run_id, "KILLED")
+            self.client.delete_run(run_id)
+
     def hint(self) -> str | None:
         """The command that opens the UI on loopback."""
         if self.uri.startswith(("http://", "https://")):
@@ -114,3 +114,42 @@ class MlflowTracker(Tracker):
         if program.is_relative_to(Path.cwd()):
             program = program.relative_to(Path.cwd())
         return f"{program} ui --host 127.0.0.1 --backend-store-uri {shlex.quote(self.uri)}"
+
+
+def require_server(uri: str) -> None:
+    """Fail at once where nothing answers; MLflow's client would try for minutes.
+
+    Raises:
+        OSError: No connection.
+    """
+    with contextlib.suppress(urllib.error.HTTPError):  # something answers; what it thinks of this path is its own affair
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CONNECT_SECONDS).close()
+
+
+def run_folders(uri: str, experiment: str) -> list[tuple[str, str, Path | None]]:
+    """The runs of an experiment, oldest first: name, status, and folder where the run tells of one. Makes nothing in the store.
+
+    Raises:
+        ConfigError: The store cannot be opened, or has no such experiment.
+    """
+    try:
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+            raise OSError("there is no such file")  # MLflow's client would make one
+        if uri.startswith(("http://", "https://")):
+            require_server(uri)
+        client = MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            names = sorted(each.name for each in client.search_experiments())
+            raise ConfigError(f"report.experiment is {experiment!r}, which {uri} does not have; {did_you_mean(experiment, names)}")
+        runs, token = [], None
+        while token != "":
+            page = client.search_runs(
+                [found.experiment_id], "tags.`recseq.level` = 'run'", order_by=["attributes.start_time"], page_token=token
+            )
+            runs += list(page)
+            token = page.token or ""
+    except (MlflowException, OSError) as error:
+        raise ConfigError(f"tracking.uri is {uri!r}, which cannot be opened: {str(error).splitlines()[0]}") from None
+    folders = [run.data.tags.get("recseq.folder") for run in runs]
+    return [(run.info.run_name, run.info.status, Path(folder) if folder else None) for run, folder in zip(runs, folders, strict=True)]

@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from recseq.data.interactions import Interactions
+from recseq.data.interactions import Interactions, ItemFeatures
 from recseq.errors import ConfigError, DataError
-from recseq.metrics import Catalogue, Evaluation, Metric, means, values_per_user
+from recseq.metrics import AnyMetric, Catalogue, Evaluation, score
 from recseq.options import PositiveInt
 from recseq.registry import Registry
 from recseq.splitting import TestFilters
@@ -35,17 +35,21 @@ class Scoring:
         cutoffs: Cut-offs.
     """
 
-    metrics: list[Metric]
+    metrics: list[AnyMetric]
     cutoffs: list[int]
 
     def column(self, monitor: str) -> str:
         """Column of a metric that may be named without its cut-off."""
         return monitor if "@" in monitor else f"{monitor}@{self.cutoffs[-1]}"
 
-    def higher_is_better(self, monitor: str) -> bool:
-        """Direction of a metric."""
-        label = monitor.partition("@")[0]
-        return next(metric.higher_is_better for metric in self.metrics if metric.label == label)
+    def metric(self, monitor: str) -> AnyMetric:
+        """The metric of a column that may be named without its cut-off."""
+        column = self.column(monitor)
+        return next(metric for metric in self.metrics if any(column in metric.column_names(k, []) for k in self.cutoffs))
+
+    def of_data(self, item_features: ItemFeatures | None) -> "Scoring":
+        """The metrics that the data has everything for."""
+        return Scoring([metric for metric in self.metrics if metric.lacks(item_features) is None], self.cutoffs)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class HeldOut:
     Args:
         train: What is left to train on.
         pairs: Distinct `user_id`, `item_id` to be predicted.
+        item_features: What is known of items.
         scoring: Metrics.
         monitor: Column of the metric that chooses the best epoch.
         mode: Whether the largest or the smallest value of it is best.
@@ -64,6 +69,7 @@ class HeldOut:
 
     train: Interactions
     pairs: pl.DataFrame
+    item_features: ItemFeatures | None
     scoring: Scoring
     monitor: str
     mode: Literal["max", "min"]
@@ -73,7 +79,7 @@ class HeldOut:
     @cached_property
     def catalogue(self) -> Catalogue:
         """Popularity in what is trained on."""
-        return Catalogue.from_train(self.train.frame)
+        return Catalogue.from_train(self.train.frame, self.item_features)
 
     @property
     def k(self) -> int:
@@ -83,22 +89,24 @@ class HeldOut:
     def score(self, recommendations: pl.DataFrame) -> dict[str, float]:
         """Metrics of recommendations to the users of `pairs`."""
         evaluation = Evaluation.of(recommendations, self.pairs, self.catalogue)
-        return means(values_per_user(self.scoring.metrics, evaluation, self.scoring.cutoffs))
+        return score(self.scoring.metrics, evaluation, self.scoring.cutoffs).means
 
 
 class Validation(ABC):
     """Base of ways to validate."""
 
     @abstractmethod
-    def hold_out(self, train: Interactions, seed: int) -> HeldOut | None:
+    def hold_out(self, train: Interactions, item_features: ItemFeatures | None, seed: int) -> HeldOut | None:
         """Cut a validation part from a fold's train part; None trains on all of it.
 
         Args:
             train: The fold's train part.
+            item_features: What is known of items.
             seed: Of the sample of users.
 
         Raises:
             DataError: Nothing is left to train on or to be predicted.
+            ConfigError: The data lacks what the monitored metric needs.
         """
 
 
@@ -109,7 +117,7 @@ VALIDATIONS: Registry[Validation] = Registry("validation", ("scoring",))
 class NoValidation(Validation):
     """Trains on the whole train part."""
 
-    def hold_out(self, train: Interactions, seed: int) -> HeldOut | None:
+    def hold_out(self, train: Interactions, item_features: ItemFeatures | None, seed: int) -> HeldOut | None:
         """Nothing."""
         return None
 
@@ -141,7 +149,7 @@ class CutValidation(Validation):
     def cut(self, train: pl.DataFrame, generator: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Rows to train on and rows held out, disjoint; what is in neither is left out of both."""
 
-    def hold_out(self, train: Interactions, seed: int) -> HeldOut:
+    def hold_out(self, train: Interactions, item_features: ItemFeatures | None, seed: int) -> HeldOut:
         """See `Validation.hold_out`."""
         rest, held_out = self.cut(train.frame, np.random.default_rng(seed))
         kept, dropped = FILTERS.apply(rest, held_out)
@@ -157,8 +165,19 @@ class CutValidation(Validation):
             *(f"{n:,}" for n in (len(train) - rest.height, len(train), pairs.height, pairs["user_id"].n_unique())),
             lost,
         )
-        mode: Literal["max", "min"] = "max" if self.scoring.higher_is_better(self.monitor) else "min"
-        return HeldOut(train.with_rows(rest), pairs, self.scoring, self.scoring.column(self.monitor), mode, self.patience, self.finish)
+        monitored = self.scoring.metric(self.monitor)
+        if (lack := monitored.lacks(item_features)) is not None:
+            raise ConfigError(f"validation.monitor is {self.monitor!r}, but the data has no {lack}")
+        return HeldOut(
+            train=train.with_rows(rest),
+            pairs=pairs,
+            item_features=item_features,
+            scoring=self.scoring.of_data(item_features),
+            monitor=self.scoring.column(self.monitor),
+            mode="max" if monitored.higher_is_better else "min",
+            patience=self.patience,
+            finish=self.finish,
+        )
 
 
 @VALIDATIONS.register("last_interaction")
@@ -201,10 +220,10 @@ class LastRange(CutValidation):
         except ConfigError as error:
             raise ConfigError(str(error).replace("splitter.test_size", "validation.size")) from None
 
-    def hold_out(self, train: Interactions, seed: int) -> HeldOut:
+    def hold_out(self, train: Interactions, item_features: ItemFeatures | None, seed: int) -> HeldOut:
         """See `Validation.hold_out`."""
         train.require_times("validation=last_range", "validation=last_interaction")
-        return super().hold_out(train, seed)
+        return super().hold_out(train, item_features, seed)
 
     def cut(self, train: pl.DataFrame, generator: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame]:
         """See `CutValidation.cut`."""

@@ -63,10 +63,10 @@ def test_validation_by_time_refuses_and_by_user_keeps_the_clock() -> None:
     scoring = Scoring([METRICS.find("HitRate", "")()], [1])
     rest = {"n_users": None, "monitor": "HitRate", "patience": None, "finish": "best", "scoring": scoring}
     with pytest.raises(DataError, match=r"validation=last_range needs times.*use validation=last_interaction"):
-        LastRange(size="1H", **rest).hold_out(ordered(), 0)
+        LastRange(size="1H", **rest).hold_out(ordered(), None, 0)
     rows = [*ordered().frame.select("user_id", "item_id").rows(), (3, 12), (3, 13), (3, 10)]
     more = Interactions.with_steps(pl.DataFrame(rows, ["user_id", "item_id"], orient="row").with_columns(weight=pl.lit(1.0, pl.Float32)))
-    assert LastInteraction(**rest).hold_out(more, 0).train.clock == "steps"
+    assert LastInteraction(**rest).hold_out(more, None, 0).train.clock == "steps"
 
 
 def test_recent_popularity_refuses() -> None:

@@ -66,6 +66,38 @@ def test_item_knn_keeps_each_items_nearest_neighbours() -> None:
     assert counts.max() == 3
 
 
+def check_neighbours(model: Recommender, weights: np.ndarray, items: list[int]) -> None:
+    """The items of the largest positive weights, best first, without the item itself."""
+    found = model.similar(pl.Series([items[2], items[7]]), 4)
+    assert found is not None
+    assert found.columns == ["item_id", "similar_item_id", "score", "rank"]
+    for place in (2, 7):
+        rows = found.filter(pl.col("item_id") == items[place])
+        best = [i for i in np.argsort(-weights[place], kind="stable") if weights[place, i] > 0][:4]
+        np.testing.assert_allclose(rows["score"], weights[place, best], rtol=1e-4)
+        np.testing.assert_allclose(weights[place, [items.index(i) for i in rows["similar_item_id"]]], weights[place, best], rtol=1e-4)
+        assert items[place] not in rows["similar_item_id"].to_list()
+        assert rows["rank"].to_list() == list(range(1, len(best) + 1))
+    with pytest.raises(DataError, match="1 of 2 items are not in the model's vocabulary, for example 999"):
+        model.similar(pl.Series([items[2], 999]), 4)
+
+
+def test_neighbours_of_items() -> None:
+    x, items = matrix()
+    p = np.linalg.inv(x.T @ x + 3.0 * np.eye(len(items)))
+    b = -p / np.diag(p)
+    np.fill_diagonal(b, 0)
+    check_neighbours(fitted(EASE), b, items)
+    check_neighbours(fitted(EASE | {"transposed": True}), b.T, items)
+    binary = (x > 0).astype(float)
+    norms = np.sqrt(binary.sum(0))
+    similarity = (binary.T @ binary) / (np.outer(norms, norms) + 2.0)
+    np.fill_diagonal(similarity, 0)
+    check_neighbours(fitted(KNN), similarity, items)
+    popular = fitted({"type": "popular", "by": "users", "period_days": None, "inverse": False})
+    assert popular.similar(pl.Series([items[2]]), 4) is None
+
+
 @pytest.mark.parametrize("node", [EASE, KNN], ids=["ease", "item_knn"])
 def test_histories_filters_and_unsupported_users(node: dict) -> None:
     model = fitted(node)

@@ -46,7 +46,11 @@ def test_jobs_hang_under_one_parent_run(swept: tuple[Path, str]) -> None:
     assert {run.data.tags["mlflow.parentRunId"] for run in jobs} == {parent.info.run_id}
     assert sorted(run.info.status for run in jobs) == ["FAILED"] * 3 + ["FINISHED"] * 3
     assert parent.info.status == "FAILED"
-    assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["leaderboard.csv"]
+    files = {"leaderboard.csv", "pivot.csv", "pivot.md", "significance.csv", "report.html"}
+    pictures = {f"{name}.{ending}" for name in ("pareto", "pareto_item_net") for ending in ("html", "png")}
+    assert {
+        file.path for file in client.list_artifacts(parent.info.run_id)
+    } == files | pictures  # drawn as the program ends, for jobs failed
     finished = pl.read_csv(folder / "leaderboard.csv").filter(pl.col("status") == "FINISHED")
     assert set(finished["run_id"]) == {run.info.run_id for run in jobs if run.info.status == "FINISHED"}
 

@@ -47,7 +47,7 @@ def test_a_run_is_logged_as_a_tree(tmp_path: Path) -> None:
     assert [m.step for m in client.get_metric_history(folds[0].info.run_id, "train_loss")] == [1, 2]
     assert folds[0].data.metrics["n_vocabulary"] > 0
     names = {file.path for file in client.list_artifacts(top.info.run_id)}
-    assert {"config.yaml", "metrics.csv", "summary.json", "provenance.json"} <= names
+    assert {"config.yaml", "metrics.csv", "significance.csv", "summary.json", "provenance.json"} <= names
     assert str(tmp_path / "out" / "artifacts") in top.info.artifact_uri
 
 

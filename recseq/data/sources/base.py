@@ -25,4 +25,4 @@ SOURCES: Registry[Source] = Registry("dataset source", provided=("data_folder",)
 
 def build_source(config: Mapping[str, Any]) -> Source:
     """The source that a checked config asks for, told where fetched files are kept."""
-    return SOURCES.build(config["dataset"], data_folder=config["paths"]["data"])
+    return SOURCES.build(config["dataset"], data_folder=config["paths"].get("data"))  # configs of older runs have no such path

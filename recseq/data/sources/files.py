@@ -17,6 +17,8 @@ PARQUET_SUFFIXES = {".parquet", ".pq"}
 TAB_SUFFIXES = {".tsv", ".tab"}
 UNUSED_SEPARATOR = "\x01"
 """A byte that no text holds: lets the CSV reader deliver whole lines."""
+EMPTY_ROW = "\x01empty row"
+"""Name of a column that no file has."""
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,13 @@ def read_text(path: Path, columns: Sequence[str] | None, separator: str) -> Tabl
     wanted = check_names(path, names, columns)
     try:
         scan = pl.scan_csv(path, separator=separator, infer_schema=False, glob=False)  # a name such as a[1].csv means itself
-        # The reader notices surplus fields only if it reads up to the last column.
-        frame = scan.select(list(dict.fromkeys([*wanted, names[-1]]))).collect().select(wanted)
-        blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+        # All columns go into the mark of empty rows: the reader notices surplus fields only if it reads every column.
+        frame = scan.select(*wanted, pl.all_horizontal(pl.all().is_null()).alias(EMPTY_ROW)).collect()
+        empty = frame.drop_in_place(EMPTY_ROW)
         rows = None
-        if blank.any():
-            # The fields that are not read tell an empty row from one that lacks its ids.
-            full = blank if columns is None else scan.select(pl.all_horizontal(pl.all().is_null())).collect().to_series()
-            rows = (~full).arg_true()
-            frame = frame.filter(~full)
+        if empty.any():
+            rows = (~empty).arg_true()
+            frame = frame.filter(~empty)
     except (pl.exceptions.PolarsError, OSError) as error:
         explain_text(path, separator, len(names), error)
     return Table(path, frame, lambda row: f"line {line_of_row(path, separator, row if rows is None else rows[row])}")
@@ -125,11 +125,9 @@ def read_typed(path: Path, columns: Mapping[str, pl.DataType], gaps: Mapping[str
     require_file(path)
     types = {**columns, **gaps}
     try:
-        names = pl.read_csv(path, n_rows=0, infer_schema=False, glob=False).columns
-        # The reader notices surplus fields only if it reads up to the last column.
-        wanted = list(dict.fromkeys([*types, names[-1]]))
-        frame = pl.scan_csv(path, infer_schema=False, schema_overrides=types, glob=False).select(wanted).collect().select(list(types))
-        if frame.height and not any(frame[name].null_count() for name in columns):
+        scan = pl.scan_csv(path, infer_schema=False, schema_overrides=types, glob=False)
+        frame = scan.select(*types, pl.all_horizontal(pl.all().is_null()).alias(EMPTY_ROW)).collect()  # reads every column, as read_text
+        if frame.height and not frame.drop_in_place(EMPTY_ROW).any() and not any(frame[name].null_count() for name in columns):
             return Table(path, frame, lambda row: f"line {line_of_row(path, ',', row)}")
     except pl.exceptions.PolarsError:
         pass

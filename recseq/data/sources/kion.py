@@ -87,7 +87,7 @@ class Kion(RemoteDataset):
         """
         folder = self.folder()
         measure = {} if self.weight == "one" else {"watched_pct": pl.Float32()}
-        types = {"user_id": pl.Int64(), "item_id": pl.Int64(), "last_watch_dt": pl.String()}
+        types = {"user_id": pl.Int64(), "item_id": pl.Int64(), "last_watch_dt": pl.Date()}
         views = read_typed(folder / INTERACTIONS, types, measure)
         watched_much = pl.col("watched_pct").cast(pl.Float32, strict=False) > MUCH_WATCHED
         frame = pl.DataFrame(

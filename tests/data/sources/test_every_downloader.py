@@ -14,15 +14,15 @@ from recseq.data.sources import SOURCES
 from recseq.errors import DataError
 from recseq.files import conf_folder
 
+
+def archive(folder: str, files: dict[str, bytes]) -> dict[str, bytes]:
+    return {f"{folder}.zip": zipped({f"{folder}/{name}": body for name, body in {"README": b"x", **files}.items()})}
+
+
 BODIES = {
-    "kion": {"data_en.zip": zipped({f"data_en/{name}": body for name, body in KION.items()})},
+    "kion": archive("data_en", KION),
     "movietweetings": MOVIETWEETINGS,
-} | {
-    f"movielens_{version}": {
-        f"{folder}.zip": zipped({f"{folder}/README": b"x"} | {f"{folder}/{name}": body for name, body in files.items()})
-    }
-    for version, files in MOVIELENS.items()
-    for folder in [f"ml-{version.replace('_', '-')}"]
+    **{f"movielens_{version}": archive(f"ml-{version.replace('_', '-')}", files) for version, files in MOVIELENS.items()},
 }
 ROWS = {"kion": 5, "movietweetings": 2}
 

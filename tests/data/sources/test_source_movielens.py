@@ -60,7 +60,7 @@ def test_csv(folder: Path, version: str) -> None:
     assert data.interactions.frame.rows() == [
         (1, 2, datetime(2005, 4, 2, 23, 53, 47), 3.5),
         (1, 29, datetime(2005, 4, 2, 23, 31, 16), 0.5),
-        (2, 2, datetime(2000, 11, 22, 3, 28, 9), 5.0),
+        (2, 2, datetime(2000, 11, 21, 15, 34, 49), 5.0),
     ]
     assert data.titles["title"].to_list()[1:] == [
         "City of Lost Children, The (Cité des enfants perdus, La) (1995)",

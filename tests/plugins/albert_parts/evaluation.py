@@ -8,7 +8,7 @@ import polars as pl
 
 from recseq.data.interactions import Interactions
 from recseq.metrics import METRICS, Evaluation, Metric
-from recseq.metrics.base import Floats
+from recseq.metrics.catalogue import Floats
 from recseq.splitting import SPLITTERS, Splitter, TestFilters
 
 
@@ -19,10 +19,8 @@ class FirstHitRank(Metric):
     label = "FirstHitRank"
 
     def per_user(self, evaluation: Evaluation, k: int) -> Floats:
-        best = np.full(len(evaluation.user_ids), np.inf)
-        hits = evaluation.hit & (evaluation.rank <= k)
-        np.minimum.at(best, evaluation.user[hits], evaluation.rank[hits])
-        return np.where(np.isinf(best), np.nan, best)
+        hit = evaluation.hit[:, :k]
+        return np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, np.nan)
 
 
 @SPLITTERS.register("weekends")
