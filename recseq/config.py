@@ -34,7 +34,7 @@ Node = Mapping[str, Any]
 class Shell:
     """The top level of a config: what there is and of which type; the groups' insides are checked by their parts."""
 
-    mode: Literal["cross_validate", "report"]
+    mode: Literal["cross_validate", "report", "fetch"]
     seed: Annotated[int, Range(at_least=0, below=2**63)]
     plugins: list[str]
     reference_models: list[str]
@@ -77,10 +77,12 @@ class Paths:
 
     Args:
         outputs: Folder of runs, sweeps and the default MLflow store.
-        folders: Folder below it for what a mode writes, by mode; `runs` for the others.
+        data: Folder of fetched datasets; None goes by the environment variable RECSEQ_DATA, then the user's cache folder.
+        folders: Folder below outputs for what a mode writes, by mode; `runs` for the others.
     """
 
     outputs: str
+    data: str | None
     folders: dict[str, str]
 
 

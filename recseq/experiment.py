@@ -14,8 +14,9 @@ import yaml
 from omegaconf import DictConfig
 
 from recseq.config import MetricOptions, check_config
+from recseq.data.fetch_command import fetch_dataset
 from recseq.data.interactions import Dataset
-from recseq.data.sources import SOURCES
+from recseq.data.sources import build_source
 from recseq.environment import config_hash, data_hash, provenance, split_hash
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, write_text, written_aside
@@ -62,6 +63,11 @@ def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None) ->
         from recseq.report.command import report  # here, not above: it brings plotly and matplotlib, which no other mode needs
 
         report(config, folder)
+        return math.nan
+    if config["mode"] == "fetch":
+        if sweep_folder is not None:
+            raise ConfigError("mode=fetch fetches one dataset and is no job of a sweep; leave out -m")
+        fetch_dataset(config, folder)
         return math.nan
     return cross_validate(config, folder, sweep_folder)
 
@@ -175,19 +181,18 @@ def require_same(folder: Path, tags: Mapping[str, str]) -> None:
 def read_dataset(config: Mapping[str, Any]) -> Dataset:
     """Read the data and say what it is."""
     started = time.perf_counter()
-    dataset = SOURCES.build(config["dataset"]).read()
+    dataset = build_source(config).read()
     interactions = dataset.interactions
     if len(interactions) == 0:
         raise DataError(f"dataset {dataset.name} has no interactions")
     frame = interactions.frame
     log.info(
-        "%s: %s rows, %s users, %s items, %s to %s; %.2f %% of rows share user and time with another; read in %.1f s",
+        "%s: %s rows, %s users, %s items, %s; %.2f %% of rows share user and time with another; read in %.1f s",
         dataset.label,
         f"{frame.height:,}",
         f"{frame['user_id'].n_unique():,}",
         f"{frame['item_id'].n_unique():,}",
-        frame["datetime"].min(),
-        frame["datetime"].max(),
+        interactions.span,
         100 * interactions.tied_rows / frame.height,
         time.perf_counter() - started,
     )

@@ -54,7 +54,6 @@ GROUPS: dict[str, Registry] = {
 HOME = {"loss/negatives": "loss=bce", "search/sampler": "search=optuna", "search/pruner": "search=optuna"}
 MASKED = ["model.use_key_padding_mask=true"]
 NEEDED = {
-    "dataset=movietweetings": ["dataset.path=x"],
     "dataset=tabular": ["dataset.path=x"],
     "model/layers=pre_ln": MASKED,
     "model/layers=ligr": MASKED,
@@ -152,7 +151,6 @@ BAD = {
     "metrics=full metrics.include.HitRateByPopularity.borders=[0.1,0.2,0.3]": "must be one or two shares",
     "metrics=full metrics.include.LongTailShare.head_share=1": "metrics.include.LongTailShare.head_share is 1, must be > 0 and < 1",
     "metrics=full metrics.objective=HitRateByHistory@10_7": "metrics.objective is 'HitRateByHistory@10_7'; did you mean",
-    "dataset=movietweetings": "dataset.path must be set",
     "optimizer._target_=torch.optim.Admm": "optimizer._target_ is 'torch.optim.Admm', which cannot be imported",
     "optimizer._target_=builtins.dict": "no torch optimizer",
     "+optimizer.lrr=1": "optimizer.lrr is not an option here",

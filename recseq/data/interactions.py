@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import polars as pl
 
@@ -23,9 +24,12 @@ class Interactions:
     Args:
         frame: Columns `user_id`, `item_id` (Int64 or String), `datetime` (naive UTC, microseconds), `weight` (Float32), no nulls.
             Row order is the input's: it breaks ties of time inside a user.
+        clock: What `datetime` says. `time`: when it was. `steps`: the data has each user's order and no times, so a user's rows lie one
+            second apart from 1970-01-01 on; nothing can be said of two users' rows (see `with_steps`).
     """
 
     frame: pl.DataFrame
+    clock: Literal["time", "steps"] = "time"
 
     def __post_init__(self) -> None:
         wanted = {"user_id": ID_TYPES, "item_id": ID_TYPES, "datetime": (DATETIME,), "weight": (pl.Float32,)}
@@ -33,6 +37,41 @@ class Interactions:
 
     def __len__(self) -> int:
         return self.frame.height
+
+    @classmethod
+    def with_steps(cls, frame: pl.DataFrame) -> "Interactions":
+        """Interactions of data without times: a user's rows, in their order, get the steps 0, 1, 2, ... as seconds.
+
+        Args:
+            frame: Columns `user_id`, `item_id`, `weight`; rows of one user are in the user's order, users may be mixed.
+        """
+        step = pl.int_range(pl.len(), dtype=pl.Int64).over("user_id") * 1_000_000
+        return cls(frame.select("user_id", "item_id", step.cast(DATETIME).alias("datetime"), "weight"), clock="steps")
+
+    def with_rows(self, frame: pl.DataFrame) -> "Interactions":
+        """Some of the rows, or changed ones, under the same clock."""
+        return Interactions(frame, self.clock)
+
+    def require_times(self, what: str, instead: str) -> None:
+        """Refuse to treat steps as times.
+
+        Args:
+            what: The option that needs times: "splitter=time_range".
+            instead: What to use instead: "splitter=last_n".
+
+        Raises:
+            DataError: The clock counts steps.
+        """
+        if self.clock == "steps":
+            raise DataError(f"{what} needs times, but this data has only the order of each user's interactions: use {instead}")
+
+    @property
+    def span(self) -> str:
+        """From when to when the data is, for people."""
+        if self.clock == "steps":
+            return "no times, only each user's order"
+        first, last = self.frame.select(first=pl.col("datetime").min(), last=pl.col("datetime").max()).row(0)
+        return f"{first} to {last}"
 
     @cached_property
     def tied_rows(self) -> int:
@@ -103,6 +142,7 @@ class Dataset:
         interactions: All interactions.
         item_features: None where the data has none.
         titles: Columns `item_id`, `title` for display, or None.
+        users: What is known of users, for results by groups of them: `user_id`, once each, and a column a fact; None without.
         simulated: The data came out of a simulator; every report must say so.
         notes: Counts and warnings of reading, for the log and provenance.
     """
@@ -111,6 +151,7 @@ class Dataset:
     interactions: Interactions
     item_features: ItemFeatures | None = None
     titles: pl.DataFrame | None = None
+    users: pl.DataFrame | None = None
     simulated: bool = False
     notes: tuple[str, ...] = ()
 

@@ -1,6 +1,7 @@
 """A source reads one dataset into canonical form."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from recseq.data.interactions import Dataset
 from recseq.registry import Registry
@@ -18,4 +19,10 @@ class Source(Protocol):
         ...
 
 
-SOURCES: Registry[Source] = Registry("dataset source")
+SOURCES: Registry[Source] = Registry("dataset source", provided=("data_folder",))
+"""`data_folder` is where fetched files are kept; sources that fetch nothing do not name it."""
+
+
+def build_source(config: Mapping[str, Any]) -> Source:
+    """The source that a checked config asks for, told where fetched files are kept."""
+    return SOURCES.build(config["dataset"], data_folder=config["paths"].get("data"))  # configs of older runs have no such path
