@@ -11,7 +11,44 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from recseq.data.interactions import DATETIME
 from recseq.data.vocabulary import Vocabulary
+
+SECOND = 1_000_000
+"""In the unit of `DATETIME`."""
+
+
+@dataclass(frozen=True)
+class UserCodes:
+    """Users as integers from 0 in the order of their ids, so that sorts compare integers, not texts.
+
+    Args:
+        codes: Code of each row's user, Int64; not every code need have a user.
+        n_codes: Codes are below it.
+        first: The id of code 0 where ids are codes plus it.
+        distinct: The sorted distinct ids, which codes count; None where `first` says it all.
+    """
+
+    codes: pl.Series
+    n_codes: int
+    first: int
+    distinct: pl.Series | None
+
+    @classmethod
+    def of(cls, user_ids: pl.Series, below: int) -> "UserCodes":
+        """Integer ids minus the first one where that stays below a bound, else places among the sorted distinct ids."""
+        if user_ids.dtype == pl.Int64:
+            first, last = int(user_ids.min()), int(user_ids.max())  # type: ignore[arg-type]
+            if last - first < below:
+                return cls(user_ids - first, last - first + 1, first, None)
+        distinct = user_ids.unique().sort()
+        table = pl.DataFrame([distinct, pl.int_range(distinct.len(), eager=True).alias("user")])
+        codes = pl.DataFrame([user_ids]).join(table, on=distinct.name, how="left", maintain_order="left")["user"]
+        return cls(codes, distinct.len(), 0, distinct)
+
+    def decode(self, codes: pl.Series) -> pl.Series:
+        """The ids of codes."""
+        return (codes + self.first if self.distinct is None else self.distinct.gather(codes)).alias("user_id")
 
 
 @dataclass(frozen=True)
@@ -35,15 +72,27 @@ class Histories:
         Args:
             frame: Columns `user_id`, `item_id`, `datetime`, `weight`.
         """
-        if frame.schema["user_id"] == pl.String:  # sorting codes of the distinct texts is faster than sorting all texts
-            codes = frame.select("user_id").unique().sort("user_id").with_row_index("user")
-            frame = frame.join(codes, on="user_id", how="left", maintain_order="left")
+        if frame.is_empty():
+            return cls(frame["user_id"], frame.select("item_id", "datetime", "weight"), np.zeros(0, dtype=np.int64))
+        time = frame["datetime"].to_physical()
+        first = time.min()
+        time = time - first
+        unit = SECOND if (time % SECOND).max() == 0 else 1
+        span = int(time.max()) // unit + 1  # type: ignore[arg-type]
+        users = UserCodes.of(frame["user_id"], below=2**63 // span)
+        if users.n_codes * span < 2**63:
+            # one integer sorts more than twice as fast as two columns, and gives user and time back: neither is carried along
+            rows = frame.select("item_id", "weight", key=users.codes * span + time // unit)
+            del time
+            users = replace(users, codes=pl.Series(dtype=pl.Int64))
+            rows = rows.sort("key", maintain_order=True)
+            runs = (rows["key"] // span).rle()
+            rows = rows.select("item_id", ((pl.col("key") % span) * unit + first).cast(DATETIME).alias("datetime"), "weight")
         else:
-            frame = frame.with_columns(user="user_id")
-        ordered = frame.sort("user", "datetime", maintain_order=True)
-        lengths = ordered["user"].rle().struct.field("len").to_numpy().astype(np.int64)
-        first_rows = np.cumsum(lengths) - lengths
-        return cls(ordered["user_id"].gather(first_rows), ordered.select("item_id", "datetime", "weight"), lengths)
+            rows = frame.select("item_id", "datetime", "weight", user=users.codes).sort("user", "datetime", maintain_order=True)
+            runs = rows["user"].rle()
+            rows = rows.drop("user")
+        return cls(users.decode(runs.struct.field("value")), rows, runs.struct.field("len").to_numpy().astype(np.int64))
 
     def keep(self, min_rows: int, last: int | None) -> "Histories":
         """Drop users with fewer than `min_rows` rows, then keep the `last` rows of each of the others (None: all)."""
