@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from recseq.data.preprocessing import Preprocessing, check_preprocessing
 from recseq.data.sources import SOURCES
 from recseq.errors import ConfigError
 from recseq.metrics import METRICS
@@ -31,12 +32,13 @@ Node = Mapping[str, Any]
 class Shell:
     """The top level of a config: what there is and of which type; the groups' insides are checked by their parts."""
 
-    mode: Literal["cross_validate"]
+    mode: Literal["cross_validate", "describe"]
     seed: Annotated[int, Range(at_least=0, below=2**63)]
     plugins: list[str]
     reference_models: list[str]
     paths: Node
     dataset: Annotated[Node, PartOf(SOURCES)]
+    preprocessing: Node
     splitter: Annotated[Node, PartOf(SPLITTERS)]
     loss: Annotated[Node, PartOf(LOSSES)]
     item_net: Node
@@ -72,9 +74,13 @@ class Paths:
 
     Args:
         outputs: Folder of runs, sweeps and the default MLflow store.
+        folders: Folder below it for what a mode writes, by mode; `runs` for the others.
+        cache: Folder of prepared data; it may be removed at any time.
     """
 
     outputs: str
+    folders: dict[str, str]
+    cache: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,9 +156,12 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     problems += check_model(config.get("model"))
     problems += _check_item_net(config.get("item_net"))
     problems += check_optimizer(config["optimizer"], "optimizer") if "optimizer" in config else []
-    for group, options in (("trainer", TrainerOptions), ("size", Sizes), ("paths", Paths)):
+    for group, options in (("trainer", TrainerOptions), ("size", Sizes), ("paths", Paths), ("preprocessing", Preprocessing)):
         if isinstance(config.get(group), Mapping):  # else the shell has said so
-            problems += check_options(options, config[group], group)
+            found = check_options(options, config[group], group)
+            if options is Preprocessing and not found:
+                found = check_preprocessing(Preprocessing(**config[group]))
+            problems += found
     if isinstance(config.get("metrics"), Mapping):
         found = _check_metrics(config["metrics"], config.get("reference_models"))
         problems += found or _check_monitor(config.get("validation"), MetricOptions(**config["metrics"]))

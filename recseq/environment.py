@@ -27,6 +27,7 @@ NOT_IDENTITY = (
     "tracking",
     "plugins",
     "dataset.path",
+    "dataset.cache",
     "dataset.items.path",
     "trainer.enable_progress_bar",
     "trainer.checkpoint",

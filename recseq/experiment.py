@@ -1,6 +1,7 @@
 """The whole flow of a run: read, split, fit, recommend, score, write, log. The only file that knows all of it."""
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ from omegaconf import DictConfig
 
 from recseq.config import MetricOptions, check_config
 from recseq.data.interactions import Dataset
-from recseq.data.sources import SOURCES
+from recseq.data.prepared import read_prepared
 from recseq.environment import config_hash, digest, provenance, seed_everything, split_hash
-from recseq.errors import ConfigError, DataError
+from recseq.errors import ConfigError
 from recseq.files import write_json, write_text, written_aside
 from recseq.metrics import Catalogue, Evaluation, Metric, means, values_per_user
 from recseq.model_specs import ModelSpec, choose_models, groups_used, log_unused_groups
@@ -82,12 +83,20 @@ def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None) ->
         sweep_folder: Folder of the sweep that the run is a job of; None for a single run.
 
     Returns:
-        The value of `metrics.objective`, for a sweep to optimise.
+        The value of `metrics.objective`, for a sweep to optimise; NaN of a mode that measures nothing.
 
     Raises:
         RecseqError: Anything that the user can mend.
     """
-    return cross_validate(check_config(composed), folder, sweep_folder)
+    config = check_config(composed)
+    if config["mode"] == "describe":
+        if sweep_folder is not None:
+            raise ConfigError("mode=describe looks at one dataset and is no job of a sweep; leave out -m")
+        from recseq.report.describe import describe  # here, not above: it brings plotly and matplotlib, which no other mode needs
+
+        describe(config, read_dataset(config), folder)
+        return math.nan
+    return cross_validate(config, folder, sweep_folder)
 
 
 def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | None) -> float:
@@ -112,7 +121,7 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     tracker = TRACKERS.build(config["tracking"])
     dataset = read_dataset(config)
     tags = identity(config, dataset)
-    origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes} | tags
+    origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes, "preprocessing": dataset.dropped} | tags
     write_json(folder / "provenance.json", origin)
     tags |= {f"recseq.{key}": str(origin[key]) for key in ("git_commit", "git_dirty")} | {"recseq.folder": str(folder)}
     this = Run(
@@ -162,26 +171,25 @@ def require_fresh(folder: Path) -> None:
 
 
 def read_dataset(config: Mapping[str, Any]) -> Dataset:
-    """Read the data and say what it is."""
+    """Read the data, preprocess it, and say what it is."""
     started = time.perf_counter()
-    dataset = SOURCES.build(config["dataset"]).read()
+    dataset = read_prepared(config["dataset"], config["preprocessing"], Path(config["paths"]["cache"]))
     interactions = dataset.interactions
-    if len(interactions) == 0:
-        raise DataError(f"dataset {dataset.name} has no interactions")
-    frame = interactions.frame
     log.info(
         "%s: %s rows, %s users, %s items, %s to %s; %.2f %% of rows share user and time with another; read in %.1f s",
         dataset.label,
-        f"{frame.height:,}",
-        f"{frame['user_id'].n_unique():,}",
-        f"{frame['item_id'].n_unique():,}",
-        frame["datetime"].min(),
-        frame["datetime"].max(),
-        100 * interactions.tied_rows / frame.height,
+        f"{len(interactions):,}",
+        f"{interactions.n_users:,}",
+        f"{interactions.n_items:,}",
+        interactions.frame["datetime"].min(),
+        interactions.frame["datetime"].max(),
+        100 * interactions.tied_rows / len(interactions),
         time.perf_counter() - started,
     )
     for note in dataset.notes:
         log.info("%s: %s", dataset.label, note)
+    for step, n_rows in dataset.dropped.items():
+        log.info("%s: preprocessing, %s: dropped %s rows", dataset.label, step, f"{n_rows:,}")
     return dataset
 
 

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recseq.config import MetricOptions, Paths, Shell, Sizes, check_config
 from recseq.data.objectives import OBJECTIVES
+from recseq.data.preprocessing import Preprocessing
 from recseq.data.sources import SOURCES
 from recseq.errors import ConfigError
 from recseq.files import conf_folder
@@ -59,7 +60,7 @@ def files(group: str) -> list[str]:
 
 
 def all_choices() -> list[str]:
-    groups = [*GROUPS, "item_net", "optimizer", "model", "metrics", "size", "trainer", "row"]
+    groups = [*GROUPS, "item_net", "optimizer", "model", "metrics", "size", "trainer", "row", "preprocessing"]
     return [" ".join([*filter(None, [HOME.get(group)]), f"{group}={name}"]) for group in groups for name in files(group)]
 
 
@@ -82,7 +83,7 @@ def test_yaml_holds_exactly_what_constructors_take(group: str, name: str) -> Non
     registry = GROUPS[group]
     parameters = signature_of(registry.find(node.pop("type"), group))
     options = {key: parameter for key, parameter in parameters.items() if key not in registry.provided}
-    assert set(node) == set(options)
+    assert set(node) - set(registry.of_flow) == set(options)
     for key, parameter in options.items():
         assert parameter.default is inspect.Parameter.empty, f"{group}={name}: {key} has a default in code"
         assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
@@ -104,7 +105,7 @@ def test_model_yaml_holds_exactly_what_its_constructor_takes(name: str) -> None:
 def test_plain_groups_hold_exactly_their_dataclasses_fields() -> None:
     config = composed()
     assert set(config) == set(signature_of(Shell))
-    for node, options in ((config.trainer, TrainerOptions), (config.size, Sizes), (config.paths, Paths), (config.metrics, MetricOptions)):
+    for node, options in ((config.trainer, TrainerOptions), (config.size, Sizes), (config.paths, Paths), (config.preprocessing, Preprocessing), (config.metrics, MetricOptions)):
         assert set(node) == set(signature_of(options))
     for name, block in composed("item_net=auto").item_net.items():
         if name != "auto":

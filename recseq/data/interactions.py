@@ -35,6 +35,16 @@ class Interactions:
         return self.frame.height
 
     @cached_property
+    def n_users(self) -> int:
+        """Distinct users."""
+        return self.frame["user_id"].n_unique()
+
+    @cached_property
+    def n_items(self) -> int:
+        """Distinct items."""
+        return self.frame["item_id"].n_unique()
+
+    @cached_property
     def tied_rows(self) -> int:
         """Rows that share user and datetime with another row: their order, and so published results, hang on the input's order."""
         sizes = self.frame.group_by("user_id", "datetime").len()["len"]
@@ -105,6 +115,7 @@ class Dataset:
         titles: Columns `item_id`, `title` for display, or None.
         simulated: The data came out of a simulator; every report must say so.
         notes: Counts and warnings of reading, for the log and provenance.
+        dropped: Rows that each step of preprocessing dropped, in the order of application.
     """
 
     name: str
@@ -113,6 +124,7 @@ class Dataset:
     titles: pl.DataFrame | None = None
     simulated: bool = False
     notes: tuple[str, ...] = ()
+    dropped: dict[str, int] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

@@ -1,6 +1,7 @@
 """A source reads one dataset into canonical form."""
 
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from recseq.data.interactions import Dataset
 from recseq.registry import Registry
@@ -18,4 +19,13 @@ class Source(Protocol):
         ...
 
 
-SOURCES: Registry[Source] = Registry("dataset source")
+@runtime_checkable
+class KnowsFiles(Protocol):
+    """A source whose data may be kept in the cache, since it says which files the data hangs on."""
+
+    def files(self) -> list[Path]:
+        """All files that `read` reads; none for data that hangs on the options alone."""
+        ...
+
+
+SOURCES: Registry[Source] = Registry("dataset source", of_flow={"cache": bool})

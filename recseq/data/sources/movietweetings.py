@@ -36,6 +36,10 @@ class MovieTweetings:
         self.path = Path(path).expanduser()
         self.weight = weight
 
+    def files(self) -> list[Path]:
+        """The two files."""
+        return [self.path / RATINGS, self.path / MOVIES]
+
     def read(self) -> Dataset:
         """Read both files.
 
