@@ -111,7 +111,7 @@ def compose_reference(name: str, size: Mapping[str, int]) -> dict[str, Any]:
     except Exception as error:
         hint = did_you_mean(name, available)
         raise ConfigError(f"reference_models names {name!r}, which cannot be composed; {hint} ({str(error).splitlines()[0]})") from None
-    for group in ("dataset", "preprocessing", "splitter", "tracking"):  # the run's own stand for them
+    for group in ("dataset", "splitter", "tracking"):  # the run's own stand for them
         OmegaConf.update(composed, group, {"type": "none"}, merge=False)
     config = OmegaConf.to_container(composed, resolve=True)
     assert isinstance(config, dict)

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import polars as pl
 
+from recseq.data.ordering import UserTime
 from recseq.errors import DataError
 
 ID_TYPES = (pl.Int64, pl.String)
@@ -47,8 +48,9 @@ class Interactions:
     @cached_property
     def tied_rows(self) -> int:
         """Rows that share user and datetime with another row: their order, and so published results, hang on the input's order."""
-        sizes = self.frame.group_by("user_id", "datetime").len()["len"]
-        return int(sizes.filter(sizes > 1).sum())
+        user_time = UserTime.of(self.frame) if len(self) else None
+        keys = self.frame.select("user_id", "datetime") if user_time is None else user_time.key
+        return int(keys.is_duplicated().sum())
 
     @cached_property
     def fingerprint(self) -> str:

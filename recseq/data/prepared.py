@@ -148,7 +148,7 @@ class Entry:
                 dropped=meta["dropped"],
             )
             os.utime(self.folder)  # tells `make_room` that it is in use
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if not self.folder.exists():
                 return None  # never there, or made room for others just now
             self.remove("a file is missing")

@@ -11,44 +11,8 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from recseq.data.interactions import DATETIME
+from recseq.data.ordering import UserTime, user_codes
 from recseq.data.vocabulary import Vocabulary
-
-SECOND = 1_000_000
-"""In the unit of `DATETIME`."""
-
-
-@dataclass(frozen=True)
-class UserCodes:
-    """Users as integers from 0 in the order of their ids, so that sorts compare integers, not texts.
-
-    Args:
-        codes: Code of each row's user, Int64; not every code need have a user.
-        n_codes: Codes are below it.
-        first: The id of code 0 where ids are codes plus it.
-        distinct: The sorted distinct ids, which codes count; None where `first` says it all.
-    """
-
-    codes: pl.Series
-    n_codes: int
-    first: int
-    distinct: pl.Series | None
-
-    @classmethod
-    def of(cls, user_ids: pl.Series, below: int) -> "UserCodes":
-        """Integer ids minus the first one where that stays below a bound, else places among the sorted distinct ids."""
-        if user_ids.dtype == pl.Int64:
-            first, last = int(user_ids.min()), int(user_ids.max())  # type: ignore[arg-type]
-            if last - first < below:
-                return cls(user_ids - first, last - first + 1, first, None)
-        distinct = user_ids.unique().sort()
-        table = pl.DataFrame([distinct, pl.int_range(distinct.len(), eager=True).alias("user")])
-        codes = pl.DataFrame([user_ids]).join(table, on=distinct.name, how="left", maintain_order="left")["user"]
-        return cls(codes, distinct.len(), 0, distinct)
-
-    def decode(self, codes: pl.Series) -> pl.Series:
-        """The ids of codes."""
-        return (codes + self.first if self.distinct is None else self.distinct.gather(codes)).alias("user_id")
 
 
 @dataclass(frozen=True)
@@ -74,25 +38,20 @@ class Histories:
         """
         if frame.is_empty():
             return cls(frame["user_id"], frame.select("item_id", "datetime", "weight"), np.zeros(0, dtype=np.int64))
-        time = frame["datetime"].to_physical()
-        first = time.min()
-        time = time - first
-        unit = SECOND if (time % SECOND).max() == 0 else 1
-        span = int(time.max()) // unit + 1  # type: ignore[arg-type]
-        users = UserCodes.of(frame["user_id"], below=2**63 // span)
-        if users.n_codes * span < 2**63:
-            # one integer sorts more than twice as fast as two columns, and gives user and time back: neither is carried along
-            rows = frame.select("item_id", "weight", key=users.codes * span + time // unit)
-            del time
-            users = replace(users, codes=pl.Series(dtype=pl.Int64))
-            rows = rows.sort("key", maintain_order=True)
-            runs = (rows["key"] // span).rle()
-            rows = rows.select("item_id", ((pl.col("key") % span) * unit + first).cast(DATETIME).alias("datetime"), "weight")
-        else:
-            rows = frame.select("item_id", "datetime", "weight", user=users.codes).sort("user", "datetime", maintain_order=True)
+        user_time = UserTime.of(frame)
+        if user_time is None:
+            codes, distinct = user_codes(frame["user_id"])
+            rows = frame.select("item_id", "datetime", "weight", user=codes).sort("user", "datetime", maintain_order=True)
             runs = rows["user"].rle()
-            rows = rows.drop("user")
-        return cls(users.decode(runs.struct.field("value")), rows, runs.struct.field("len").to_numpy().astype(np.int64))
+            user_ids = distinct.gather(runs.struct.field("value"))
+        else:
+            rows = frame.select("item_id", "weight", key=user_time.key)  # neither user nor time: the key gives them back
+            user_time = replace(user_time, key=user_time.key.clear())  # on large data each copy counts
+            rows = rows.sort("key", maintain_order=True).with_columns(user_time.datetime)
+            runs = (rows["key"] // user_time.span).rle()
+            user_ids = user_time.user_ids(runs.struct.field("value"))
+        rows = rows.select("item_id", "datetime", "weight")
+        return cls(user_ids, rows, runs.struct.field("len").to_numpy().astype(np.int64))
 
     def keep(self, min_rows: int, last: int | None) -> "Histories":
         """Drop users with fewer than `min_rows` rows, then keep the `last` rows of each of the others (None: all)."""

@@ -83,6 +83,10 @@ class Tabular:
         if problems:
             raise ConfigError.from_problems(problems)
 
+    def files(self) -> list[Path]:
+        """The one or two files."""
+        return [self.path, *([] if self.items_path is None else [self.items_path])]
+
     def read(self) -> Dataset:
         """Read the one or two files.
 
