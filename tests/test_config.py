@@ -105,7 +105,13 @@ def test_model_yaml_holds_exactly_what_its_constructor_takes(name: str) -> None:
 def test_plain_groups_hold_exactly_their_dataclasses_fields() -> None:
     config = composed()
     assert set(config) == set(signature_of(Shell))
-    for node, options in ((config.trainer, TrainerOptions), (config.size, Sizes), (config.paths, Paths), (config.preprocessing, Preprocessing), (config.metrics, MetricOptions)):
+    for node, options in (
+        (config.trainer, TrainerOptions),
+        (config.size, Sizes),
+        (config.paths, Paths),
+        (config.preprocessing, Preprocessing),
+        (config.metrics, MetricOptions),
+    ):
         assert set(node) == set(signature_of(options))
     for name, block in composed("item_net=auto").item_net.items():
         if name != "auto":

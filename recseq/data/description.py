@@ -144,7 +144,9 @@ def describe_features(interactions: Interactions, features: ItemFeatures | None)
             n_values=pl.col("value").n_unique(), n_items=pl.col("item_id").n_unique(), values_per_item=pl.len()
         )
         taken = table.select("feature", "item_id").unique().join(rows_of, on="item_id", how="inner")
-        covered = taken.group_by("feature").agg(item_coverage=pl.len() / rows_of.height, row_coverage=pl.col("rows").sum() / len(interactions))
+        covered = taken.group_by("feature").agg(
+            item_coverage=pl.len() / rows_of.height, row_coverage=pl.col("rows").sum() / len(interactions)
+        )
         found = all_items.join(covered, on="feature", how="left").with_columns(
             pl.lit(kind).alias("kind"),
             pl.col("values_per_item") / pl.col("n_items"),

@@ -139,9 +139,7 @@ def tables(description: Description, folds: Sequence[Mapping[str, Any]]) -> list
         Text(d.label, ["", "value"], sizes),
         Text("Histories", ["", "mean", *levels, "one row only"], [lengths]),
         Text("Preprocessing, in this order", ["step", "dropped rows"], [[name, f"{count:,}"] for name, count in d.dropped.items()]),
-        Text(
-            "Item features", ["feature", "kind", "values", "values an item", "items with one", "of items taken", "of rows"], features
-        ),
+        Text("Item features", ["feature", "kind", "values", "values an item", "items with one", "of items taken", "of rows"], features),
         Text(
             "Folds",
             ["fold", *heads],

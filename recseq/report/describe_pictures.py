@@ -60,7 +60,9 @@ def draw_interactive(description: Description, folds: Folds) -> go.Figure:
     ranks, counts = popularity_curve(description)
     figure.add_scatter(x=ranks, y=counts, mode="lines", line=line, name="items", showlegend=False, row=1, col=2)
     time = description.rows_over_time
-    figure.add_scatter(x=time["start"].to_list(), y=time["n_rows"].to_list(), mode="lines", line=line, name="rows", showlegend=False, row=2, col=1)
+    figure.add_scatter(
+        x=time["start"].to_list(), y=time["n_rows"].to_list(), mode="lines", line=line, name="rows", showlegend=False, row=2, col=1
+    )
     for place, fold in enumerate(folds):
         shade = {"fillcolor": SHADE, "opacity": (0.35, 0.2)[place % 2], "line_width": 0}  # neighbours stay apart
         figure.add_vrect(x0=fold["test_start"], x1=fold["test_end"], row=2, col=1, **shade)
@@ -117,7 +119,9 @@ def draw_png(description: Description, folds: Folds, path: Path) -> None:
     parts.set(ylabel="rows")
     parts.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     figure.suptitle(
-        f"{description.label}: {description.n_rows:,} rows, {description.n_users:,} users, {description.n_items:,} items".replace("$", r"\$"),
+        f"{description.label}: {description.n_rows:,} rows, {description.n_users:,} users, {description.n_items:,} items".replace(
+            "$", r"\$"
+        ),
         x=0.01,
         ha="left",
     )

@@ -51,13 +51,9 @@ def read_pieces(folder: Path, columns: Sequence[str]) -> Iterator[Table]:
         with files[0].open("rb") as file:
             names = [name for name in pl.read_parquet_schema(file) if name not in keys]
         wanted = check_names(folder, [*names, *keys], columns)
-        scan = pl.scan_parquet(
-            files,
-            glob=False,
-            hive_partitioning=bool(keys),
-            hive_schema=dict(keys) or None,
-            extra_columns="ignore",
-        )
+        # polars takes keys from the whole path, above the folder too
+        schema = dict.fromkeys(hive_keys(files[0]), pl.String()) if keys else None
+        scan = pl.scan_parquet(files, glob=False, hive_partitioning=bool(keys), hive_schema=schema, extra_columns="ignore")
         for piece in scan.select(wanted).collect_batches(chunk_size=CHUNK_ROWS, maintain_order=True, engine="streaming"):
             yield Table(folder, piece, Place(folder, files, n_rows))
             n_rows += piece.height
