@@ -36,8 +36,8 @@ class Description:
         top_share: Share of rows of the ten most popular items (by rows; of all items where there are fewer).
         top_percent_share: The same of the most popular hundredth of the items, at least one.
         gini: Gini coefficient of rows an item: 0 when all are equally popular, near 1 when one has all.
-        features: One row a feature: `feature`, `kind`, `n_values` (distinct values), `values_per_item` (mean over items that have any), `n_items`
-            with a value, `item_coverage` and `row_coverage` (shares of the items with interactions, and of the rows, whose item has a value).
+        features: One row a feature: `feature`, `kind`, `n_values` (distinct values), `n_items` with a value, `values_per_item` (mean over
+            those), `item_coverage` and `row_coverage` (shares of the items with interactions, and of the rows, whose item has one).
         lengths: Rows a user and number of users with so many: `length`, `n_users`, by length.
         popularity: Rows of each item, descending, (I,).
         rows_over_time: `start` of a range of time and its `n_rows`; ranges without rows are there too.
@@ -162,6 +162,6 @@ def count_over_time(times: pl.Series, first: datetime, last: datetime) -> tuple[
     every = "1h" if days <= 4 else "1d" if days <= 400 else "1w"
     starts = times.dt.truncate(every)
     counts = pl.DataFrame([starts.alias("start")]).group_by("start").len(name="n_rows")
-    whole = pl.datetime_range(starts.min(), starts.max(), every, time_unit="us", eager=True).alias("start")  # type: ignore[arg-type]
-    filled = pl.DataFrame([whole]).join(counts, on="start", how="left", maintain_order="left")
+    whole = counts.select(pl.datetime_range(pl.col("start").min(), pl.col("start").max(), every, time_unit="us").alias("start"))
+    filled = whole.join(counts, on="start", how="left", maintain_order="left")
     return every, filled.with_columns(pl.col("n_rows").fill_null(0).cast(pl.Int64))

@@ -147,7 +147,7 @@ def in_ratings(frame: pl.DataFrame, least: float | None, most: float | None) -> 
     if lowest == highest == 1:
         raise DataError(
             "preprocessing.min_rating and max_rating look at weights, but every weight is 1; take the ratings as weights "
-            "(dataset.weight=rating, or dataset.columns.weight=<column> of tabular), and set preprocessing.binarize=true to weigh rows 1 after"
+            "(dataset.weight=rating, or dataset.columns.weight=<column> of tabular); preprocessing.binarize=true then weighs rows 1"
         )
     weight = pl.col("weight")  # float32: bounds are compared as such, so that 0.1 is 0.1
     if least is not None:

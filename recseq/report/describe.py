@@ -40,7 +40,7 @@ class Text:
 
 
 def describe(config: Mapping[str, Any], dataset: Dataset, folder: Path) -> None:
-    """Describe a dataset: print tables, write `description.json`, `features.csv`, `folds.csv`, `description.png` and, last, `description.html`.
+    """Describe a dataset: print tables, and write the same as `description.json`, `.html` (last) and `.png`, `features.csv`, `folds.csv`.
 
     Args:
         config: A checked config.
@@ -75,10 +75,9 @@ def describe_folds(splitter: Splitter, dataset: Dataset) -> tuple[list[dict[str,
     Returns:
         One row a fold, and the reason where the splitter refuses the data: that is worth knowing too.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     try:
-        for fold in splitter.split(dataset.interactions):
-            rows.append(fold_row(fold))
+        rows.extend(fold_row(fold) for fold in splitter.split(dataset.interactions))
     except DataError as error:
         return rows, str(error)
     return rows, None
@@ -127,8 +126,10 @@ def tables(description: Description, folds: Sequence[Mapping[str, Any]]) -> list
     levels = [("least" if level == 0 else "most" if level == 1 else f"{level:.0%}") for level in d.length_quantiles]
     lengths = ["rows a user", f"{d.mean_length:.2f}", *(f"{value:,}" for value in d.length_quantiles.values()), percent(d.single_row_users)]
     features = [
-        [row["feature"], row["kind"], f"{row['n_values']:,}", f"{row['values_per_item']:.2f}", f"{row['n_items']:,}"]
-        + [percent(row["item_coverage"]), percent(row["row_coverage"])]
+        [
+            *(row["feature"], row["kind"], f"{row['n_values']:,}", f"{row['values_per_item']:.2f}", f"{row['n_items']:,}"),
+            *(percent(row["item_coverage"]), percent(row["row_coverage"])),
+        ]
         for row in d.features.iter_rows(named=True)
     ]
     dropped = list(dict.fromkeys(name for fold in folds for name in fold if name.startswith("dropped_")))
