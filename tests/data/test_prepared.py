@@ -18,6 +18,7 @@ from recseq.data.interactions import Dataset, Interactions
 from recseq.data.prepared import Entry, make_room, read_prepared
 from recseq.data.sources import SOURCES
 from recseq.data.sources.tabular import Tabular
+from recseq.files import conf_folder
 
 OFF = OmegaConf.to_container(composed().preprocessing, resolve=True)
 
@@ -31,9 +32,9 @@ def log_file(tmp_path: Path) -> Path:
 
 
 def node(path: Path, *overrides: str) -> dict[str, Any]:
-    items = ["dataset.items.path=" + str(path.with_name("items.csv")), "dataset.items.title=name", "dataset.items.numeric=[year]"]
-    config = composed("dataset=tabular", f"dataset.path={path}", *items, *overrides)
-    found = OmegaConf.to_container(config.dataset, resolve=True)
+    items = ["items.path=" + str(path.with_name("items.csv")), "items.title=name", "items.numeric=[year]"]
+    file = OmegaConf.load(conf_folder() / "dataset" / "tabular.yaml")
+    found = OmegaConf.to_container(OmegaConf.merge(file, OmegaConf.from_dotlist([f"path={path}", "cache=true", *items, *overrides])))
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items()}
 
@@ -70,7 +71,7 @@ def same(one: Dataset, other: Dataset) -> None:
 
 def test_a_hit_is_the_same_dataset_without_reading(log_file: Path, tmp_path: Path, reads: list[int]) -> None:
     options = {**OFF, "deduplicate": "first"}
-    fresh = read_prepared(node(log_file, "dataset.cache=false"), options, tmp_path / "cache")
+    fresh = read_prepared(node(log_file, "cache=false"), options, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
     first = read_prepared(node(log_file), options, tmp_path / "cache")
     assert len(reads) == 2
@@ -96,7 +97,7 @@ def test_simulated_data_is_kept_by_its_options(tmp_path: Path, monkeypatch: pyte
 def test_what_changes_the_data_misses(log_file: Path, tmp_path: Path, reads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache"
     read_prepared(node(log_file), OFF, cache)
-    read_prepared(node(log_file, "dataset.columns.item_id=user_id"), OFF, cache)
+    read_prepared(node(log_file, "columns.item_id=user_id"), OFF, cache)
     assert len(reads) == 2
     read_prepared(node(log_file), {**OFF, "k_core_users": 2}, cache)
     assert len(reads) == 3
@@ -196,7 +197,7 @@ def test_processes_at_once_get_the_same_and_leave_one_entry(log_file: Path, tmp_
     jobs = [subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     done = [job.communicate("go\n", timeout=120) for job in jobs]
     assert [job.returncode for job in jobs] == [0] * 4, done
-    expected = read_prepared(node(log_file, "dataset.cache=false"), OFF, cache).interactions.fingerprint
+    expected = read_prepared(node(log_file, "cache=false"), OFF, cache).interactions.fingerprint
     assert {out.strip() for out, _ in done} == {expected}
     assert len(list(cache.iterdir())) == 1
 

@@ -24,6 +24,7 @@ ROWS = [  # user, item, day, weight
     ("b", "z", 4, 5.0),
     ("c", "y", 5, 4.5),
 ]
+OFF: Any = OmegaConf.to_container(composed().preprocessing, resolve=True)
 
 
 def dataset(rows: list[tuple[Any, Any, int, float]] = ROWS) -> Dataset:
@@ -32,9 +33,7 @@ def dataset(rows: list[tuple[Any, Any, int, float]] = ROWS) -> Dataset:
 
 
 def steps(**changes: Any) -> Preprocessing:
-    node = OmegaConf.to_container(composed().preprocessing, resolve=True)
-    assert isinstance(node, dict)
-    return Preprocessing(**{**node, **changes})
+    return Preprocessing(**{**OFF, **changes})
 
 
 def kept(**changes: Any) -> list[int]:
