@@ -30,6 +30,7 @@ NOT_IDENTITY = (
     "plugins",
     "report",
     "dataset.path",
+    "dataset.cache",
     "dataset.items.path",
     "trainer.enable_progress_bar",
     "trainer.checkpoint",

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from recseq.config import MetricOptions, check_config
 from recseq.data.fetch_command import fetch_dataset
 from recseq.data.interactions import Dataset
-from recseq.data.sources import build_source
+from recseq.data.prepared import read_prepared
 from recseq.environment import config_hash, data_hash, provenance, split_hash
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, write_text, written_aside
@@ -57,10 +57,17 @@ def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None) ->
         RecseqError: Anything that the user can mend.
     """
     config = check_config(composed)
+    if config["mode"] == "describe":
+        if sweep_folder is not None:
+            raise ConfigError("mode=describe looks at one dataset and is no job of a sweep; leave out -m")
+        from recseq.report.describe import describe  # here, not above: it brings plotly and matplotlib, which no other mode needs
+
+        describe(config, read_dataset(config), folder)
+        return math.nan
     if config["mode"] == "report":
         if sweep_folder is not None:
             raise ConfigError("mode=report looks at finished runs and is no job of a sweep; leave out -m and experiment=")
-        from recseq.report.command import report  # here, not above: it brings plotly and matplotlib, which no other mode needs
+        from recseq.report.command import report
 
         report(config, folder)
         return math.nan
@@ -96,7 +103,7 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     dataset = read_dataset(config)
     tags = identity(config, dataset)
     require_same(folder, tags)
-    origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes} | tags
+    origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes, "preprocessing": dataset.dropped} | tags
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     write_json(folder / "provenance.json", origin)
     tags |= {f"recseq.{key}": str(origin[key]) for key in ("git_commit", "git_dirty")} | {"recseq.folder": str(folder)}
@@ -179,25 +186,24 @@ def require_same(folder: Path, tags: Mapping[str, str]) -> None:
 
 
 def read_dataset(config: Mapping[str, Any]) -> Dataset:
-    """Read the data and say what it is."""
+    """Read the data, preprocess it, and say what it is."""
     started = time.perf_counter()
-    dataset = build_source(config).read()
+    dataset = read_prepared(config)
     interactions = dataset.interactions
-    if len(interactions) == 0:
-        raise DataError(f"dataset {dataset.name} has no interactions")
-    frame = interactions.frame
     log.info(
         "%s: %s rows, %s users, %s items, %s; %.2f %% of rows share user and time with another; read in %.1f s",
         dataset.label,
-        f"{frame.height:,}",
-        f"{frame['user_id'].n_unique():,}",
-        f"{frame['item_id'].n_unique():,}",
+        f"{len(interactions):,}",
+        f"{interactions.n_users:,}",
+        f"{interactions.n_items:,}",
         interactions.span,
-        100 * interactions.tied_rows / frame.height,
+        100 * interactions.tied_rows / len(interactions),
         time.perf_counter() - started,
     )
     for note in dataset.notes:
         log.info("%s: %s", dataset.label, note)
+    for step, n_rows in dataset.dropped.items():
+        log.info("%s: preprocessing, %s: dropped %s rows", dataset.label, step, f"{n_rows:,}")
     return dataset
 
 

@@ -160,22 +160,30 @@ class RemoteDataset:
         if self.path is not None:
             return given_folder(self.path, self.remote_files())
         for file in self.remote_files():
-            record = fetch(file, self.cache)
-            if file.digest is None:
-                log.info("%s is unverified, no digest is published: SHA-256 %s since %s", file.name, record.sha256, record.fetched)
+            fetch(file, self.cache)
         return self.cache
 
-    def files(self) -> dict[str, Path]:
-        """The files to read by name; `path` may be the file itself where there is only one.
+    def files(self) -> list[Path]:
+        """The files to read, in the order of `remote_files`; `path` may be the file itself where there is only one.
 
         Raises:
             DataError: As `folder`.
         """
-        names = self.needed
-        if self.path is not None and self.path.is_file() and len(names) == 1:
-            return {names[0]: self.path}
+        if self.path is not None and self.path.is_file() and len(self.needed) == 1:
+            return [self.path]
         folder = self.folder()
-        return {name: folder / name for name in names}
+        return [folder / name for name in self.needed]
+
+    def unverified(self) -> list[str]:
+        """What has to be said of fetched files without a published digest, for the notes of a dataset."""
+        if self.path is not None:
+            return []
+        records = [(file.name, Record.read(record_path(file, self.cache))) for file in self.remote_files() if file.digest is None]
+        return [
+            f"{name} is unverified, no digest is published: SHA-256 {record.sha256} since {record.fetched}"
+            for name, record in records
+            if record is not None
+        ]
 
 
 def data_root(option: str | None) -> Path:

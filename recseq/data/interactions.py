@@ -11,6 +11,7 @@ from typing import Literal
 
 import polars as pl
 
+from recseq.data.ordering import UserTime
 from recseq.errors import DataError
 
 ID_TYPES = (pl.Int64, pl.String)
@@ -74,10 +75,21 @@ class Interactions:
         return f"{first} to {last}"
 
     @cached_property
+    def n_users(self) -> int:
+        """Distinct users."""
+        return self.frame["user_id"].n_unique()
+
+    @cached_property
+    def n_items(self) -> int:
+        """Distinct items."""
+        return self.frame["item_id"].n_unique()
+
+    @cached_property
     def tied_rows(self) -> int:
         """Rows that share user and datetime with another row: their order, and so published results, hang on the input's order."""
-        sizes = self.frame.group_by("user_id", "datetime").len()["len"]
-        return int(sizes.filter(sizes > 1).sum())
+        user_time = UserTime.of(self.frame) if len(self) else None
+        keys = self.frame.select("user_id", "datetime") if user_time is None else user_time.key
+        return int(keys.is_duplicated().sum())
 
     @cached_property
     def fingerprint(self) -> str:
@@ -145,6 +157,7 @@ class Dataset:
         users: What is known of users, for results by groups of them: `user_id`, once each, and a column a fact; None without.
         simulated: The data came out of a simulator; every report must say so.
         notes: Counts and warnings of reading, for the log and provenance.
+        dropped: Rows that each step of preprocessing dropped, in the order of application.
     """
 
     name: str
@@ -154,6 +167,7 @@ class Dataset:
     users: pl.DataFrame | None = None
     simulated: bool = False
     notes: tuple[str, ...] = ()
+    dropped: dict[str, int] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from recseq.data.interactions import Dataset
-from recseq.data.sources import build_source
+from recseq.data.prepared import read_prepared
 from recseq.environment import data_hash
 from recseq.errors import ConfigError, RecseqError
 from recseq.report.options import ReportOptions
@@ -210,7 +210,7 @@ def read_examples(rows: Sequence[Row], options: ReportOptions) -> Examples:
     """`examples_of` with the data read again; data that is gone or another is a note."""
     run = rows[0].runs[0]
     try:
-        dataset = build_source(run.config).read()
+        dataset = read_prepared(run.config)
     except (RecseqError, OSError) as error:
         return Examples(run.dataset, notes=[f"the data cannot be read any more: {str(error).splitlines()[0]}"])
     if data_hash(dataset) != run.data_hash:

@@ -325,4 +325,4 @@ def test_a_folder_of_the_users_is_not_verified_but_must_be_whole(tmp_path: Path)
     (tmp_path / "a.csv").write_text("")
     assert Small(path=str(tmp_path)).folder() == tmp_path
     (tmp_path / "other.csv").write_text("")
-    assert Small(path=str(tmp_path / "other.csv")).files() == {"a.csv": tmp_path / "other.csv"}
+    assert Small(path=str(tmp_path / "other.csv")).files() == [tmp_path / "other.csv"]

@@ -188,7 +188,7 @@ class Amazon(RemoteDataset):
         Raises:
             DataError: A file is missing or a line is broken; the message names file, line, field and value.
         """
-        paths = list(self.files().values())
+        paths = self.files()
         edition = self.edition
         interactions, notes = rated_interactions(
             self.read_reviews(paths[0]),

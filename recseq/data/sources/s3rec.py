@@ -95,7 +95,7 @@ class S3Rec(RemoteDataset):
         Raises:
             DataError: A file is missing or broken; the message names file, line or item, and value.
         """
-        sequences, attributes = self.files().values()
+        sequences, attributes = self.files()
         interactions = read_sequences(sequences)
         taken = interactions.frame["item_id"]
         table = read_attributes(attributes).with_columns(pl.col("item_id").cast(taken.dtype, strict=False))

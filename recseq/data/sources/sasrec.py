@@ -72,7 +72,7 @@ class SASRecText(RemoteDataset):
         Raises:
             DataError: It is missing, or a line has not two fields; the message names file, line and value.
         """
-        (path,) = self.files().values()
+        (path,) = self.files()
         return Dataset(name=f"sasrec:{path.stem}", interactions=read_pairs(path))
 
 

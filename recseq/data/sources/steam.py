@@ -77,13 +77,13 @@ class Steam(RemoteDataset):
         Raises:
             DataError: A file is missing or a line is broken; the message names file, line, field and value.
         """
-        paths = self.files()
-        interactions, notes = self.interactions(read_records(paths[REVIEWS], dict.fromkeys(self.fields, pl.String())))
+        reviews, *games_file = self.files()
+        interactions, notes = self.interactions(read_records(reviews, dict.fromkeys(self.fields, pl.String())))
         if not self.features:
             return Dataset(name=self.name, interactions=interactions, notes=tuple(notes))
         lists = {field: pl.List(pl.String()) for field in LISTS.values()}
         texts = dict.fromkeys(("id", "app_name", "title", "price", *TEXTS.values()), pl.String())
-        games = read_records(paths[GAMES], {**texts, **lists}).frame
+        games = read_records(games_file[0], {**texts, **lists}).frame
         columns: dict[str, pl.Series] = {name: games[field] for name, field in (LISTS | TEXTS).items() if name in self.features}
         price = {"price": prices(games["price"])} if "price" in self.features else {}
         titles = games["title"].fill_null(games["app_name"])

@@ -110,7 +110,7 @@ class Yambda(RemoteDataset):
         Raises:
             DataError: A file is missing or broken, or lacks a column.
         """
-        events, *mappings = self.files().values()
+        events, *mappings = self.files()
         interactions, notes = self.read_events(events)
         features = None
         if mappings:
