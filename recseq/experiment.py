@@ -14,7 +14,7 @@ import yaml
 from omegaconf import DictConfig
 
 from recseq.config import MetricOptions, check_config
-from recseq.data.fetch_command import fetch_dataset
+from recseq.data.fetching.command import fetch_dataset
 from recseq.data.interactions import Dataset
 from recseq.data.prepared import read_prepared
 from recseq.environment import config_hash, data_hash, provenance, split_hash

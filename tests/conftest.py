@@ -11,7 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from loopback import Loopback
 
-from recseq.data.download import Patience
+from recseq.data.fetching.download import Patience
 from recseq.data.interactions import Interactions
 from recseq.data.packing import PackedBatch
 from recseq.files import conf_folder

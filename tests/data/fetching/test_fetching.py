@@ -14,8 +14,11 @@ import pooch
 import pytest
 from loopback import Loopback, digest, left_in, zipped
 
-from recseq.data.download import Patience
-from recseq.data.fetching import Gzip, RemoteDataset, RemoteFile, Zip, data_root, digest_of, fetch, is_fetched
+from recseq.data.fetching import Gzip, RemoteDataset, RemoteFile, Zip
+from recseq.data.fetching.cache import fetch, is_fetched
+from recseq.data.fetching.dataset import data_root
+from recseq.data.fetching.download import Patience
+from recseq.data.fetching.remote_file import digest_of
 from recseq.errors import DataError
 
 BODY = b"user,item\n" * 50_000
@@ -264,7 +267,8 @@ def test_a_folder_that_cannot_be_written_to(loopback: Loopback, tmp_path: Path) 
 CHILD = """
 import logging, sys
 from pathlib import Path
-from recseq.data.fetching import RemoteFile, Zip, fetch
+from recseq.data.fetching import RemoteFile, Zip
+from recseq.data.fetching.cache import fetch
 logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
 url, digest, folder = sys.argv[1:]
 unpack = Zip(members={"data/a.csv": "a.csv"}, max_bytes=10**6)

@@ -12,7 +12,9 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from recseq.data.fetching import RemoteDataset, data_root, fetch, is_fetched, megabytes
+from recseq.data.fetching.cache import fetch, is_fetched
+from recseq.data.fetching.dataset import RemoteDataset, data_root
+from recseq.data.fetching.remote_file import megabytes
 from recseq.data.sources.base import SOURCES, build_source
 from recseq.files import conf_folder
 
