@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recseq.data.interactions import Dataset, Interactions, ItemFeatures
+from recseq.data.interactions import DATETIME, Dataset, Interactions, ItemFeatures
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 TOP_ITEMS = 10
@@ -24,8 +24,8 @@ class Description:
         n_rows: Interactions.
         n_users: Distinct users.
         n_items: Distinct items.
-        first: Earliest time.
-        last: Latest time.
+        first: Earliest time; None where the data has only an order.
+        last: Latest time, likewise.
         density: Share of all pairs of a user and an item that are there.
         mean_length: Rows a user.
         length_quantiles: Quantiles of rows a user by level: the smallest length that at least this share of users does not exceed.
@@ -40,7 +40,7 @@ class Description:
             those), `item_coverage` and `row_coverage` (shares of the items with interactions, and of the rows, whose item has one).
         lengths: Rows a user and number of users with so many: `length`, `n_users`, by length.
         popularity: Rows of each item, descending, (I,).
-        rows_over_time: `start` of a range of time and its `n_rows`; ranges without rows are there too.
+        rows_over_time: `start` of a range of time and its `n_rows`; ranges without rows are there too, none for data without times.
         every: Length of those ranges: `1h`, `1d` or `1w`.
     """
 
@@ -50,8 +50,8 @@ class Description:
     n_rows: int
     n_users: int
     n_items: int
-    first: datetime
-    last: datetime
+    first: datetime | None
+    last: datetime | None
     density: float
     mean_length: float
     length_quantiles: dict[float, int]
@@ -73,11 +73,11 @@ def describe_dataset(dataset: Dataset) -> Description:
     """Count it all."""
     interactions = dataset.interactions
     frame, n_rows = interactions.frame, len(interactions)
-    first, last = frame.select(first=pl.col("datetime").min(), last=pl.col("datetime").max()).row(0)
+    first, last = interactions.range or (None, None)
     per_user = frame.group_by("user_id").len(name="length")["length"].sort()
     n_pairs = frame.select(pl.struct("user_id", "item_id").n_unique()).item()
     popularity = frame.group_by("item_id").len(name="n_rows")["n_rows"].sort(descending=True).to_numpy().astype(np.int64)
-    every, rows_over_time = count_over_time(frame["datetime"], first, last)
+    every, rows_over_time = count_over_time(interactions)
     return Description(
         label=dataset.label,
         notes=dataset.notes,
@@ -156,11 +156,14 @@ def describe_features(interactions: Interactions, features: ItemFeatures | None)
     return pl.concat([pl.DataFrame(schema=schema), *parts])
 
 
-def count_over_time(times: pl.Series, first: datetime, last: datetime) -> tuple[str, pl.DataFrame]:
+def count_over_time(interactions: Interactions) -> tuple[str, pl.DataFrame]:
     """Rows an hour, a day or a week, whatever gives a picture of some dozens to some hundreds of points."""
+    if interactions.range is None:
+        return "1d", pl.DataFrame(schema={"start": DATETIME, "n_rows": pl.Int64})
+    first, last = interactions.range
     days = (last - first).total_seconds() / 86400
     every = "1h" if days <= 4 else "1d" if days <= 400 else "1w"
-    starts = times.dt.truncate(every)
+    starts = interactions.frame["datetime"].dt.truncate(every)
     counts = pl.DataFrame([starts.alias("start")]).group_by("start").len(name="n_rows")
     whole = counts.select(pl.datetime_range(pl.col("start").min(), pl.col("start").max(), every, time_unit="us").alias("start"))
     filled = whole.join(counts, on="start", how="left", maintain_order="left")

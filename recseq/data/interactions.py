@@ -6,6 +6,7 @@ Everything downstream of a source sees only these tables; ids stay as the outsid
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
@@ -16,6 +17,7 @@ from recseq.errors import DataError
 
 ID_TYPES = (pl.Int64, pl.String)
 DATETIME = pl.Datetime("us")
+NO_TIMES = "no times, only each user's order"
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,15 @@ class Interactions:
     @property
     def span(self) -> str:
         """From when to when the data is, for people."""
+        return NO_TIMES if self.range is None else f"{self.range[0]} to {self.range[1]}"
+
+    @property
+    def range(self) -> tuple[datetime, datetime] | None:
+        """Earliest and latest time of a table with at least a row; None of steps."""
         if self.clock == "steps":
-            return "no times, only each user's order"
+            return None
         first, last = self.frame.select(first=pl.col("datetime").min(), last=pl.col("datetime").max()).row(0)
-        return f"{first} to {last}"
+        return first, last
 
     @cached_property
     def n_users(self) -> int:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from rich.table import Table
 
 from recseq.data.description import TOP_ITEMS, Description, describe_dataset
-from recseq.data.interactions import Dataset
+from recseq.data.interactions import NO_TIMES, Dataset
 from recseq.errors import DataError
 from recseq.files import write_json, write_text, written_aside
 from recseq.report.describe_pictures import draw_interactive, draw_png
@@ -84,11 +84,12 @@ def describe_folds(splitter: Splitter, dataset: Dataset) -> tuple[list[dict[str,
 
 
 def fold_row(fold: Fold) -> dict[str, Any]:
-    """Range, sizes and dropped rows of a fold; `test_rows_before` counts the test part before its filters."""
+    """Range (None without times), sizes and dropped rows of a fold; `test_rows_before` counts the test part before its filters."""
+    timed = fold.test.clock == "time"
     return {
         "fold": fold.index,
-        "test_start": fold.test_start,
-        "test_end": fold.test_end,
+        "test_start": fold.test_start if timed else None,
+        "test_end": fold.test_end if timed else None,
         "test_rows_before": fold.test.frame.height + sum(fold.dropped.values()),
         **{f"dropped_{name}": count for name, count in fold.dropped.items()},
         **fold.counts,
@@ -112,9 +113,7 @@ def tables(description: Description, folds: Sequence[Mapping[str, Any]]) -> list
         ["rows", f"{d.n_rows:,}"],
         ["users", f"{d.n_users:,}"],
         ["items", f"{d.n_items:,}"],
-        ["from", str(d.first)],
-        ["to", str(d.last)],
-        ["days", f"{(d.last - d.first).total_seconds() / 86400:,.1f}"],
+        *span(d),
         ["density", percent(d.density, 4)],
         ["rows that share user and time with another", percent(d.tied_share)],
         ["rows that repeat an earlier user and item", percent(d.repeat_share)],
@@ -145,11 +144,22 @@ def tables(description: Description, folds: Sequence[Mapping[str, Any]]) -> list
             "Folds",
             ["fold", *heads],
             [
-                [f"{fold['fold']}: {fold['test_start']} to {fold['test_end']}", *(f"{fold.get(name, 0):,}" for name in columns)]
+                [
+                    f"{fold['fold']}" + (f": {fold['test_start']} to {fold['test_end']}" if fold["test_start"] else ""),
+                    *(f"{fold.get(name, 0):,}" for name in columns),
+                ]
                 for fold in folds
             ],
         ),
     ]
+
+
+def span(description: Description) -> list[list[str]]:
+    """Rows of the table of sizes that say when the data was."""
+    first, last = description.first, description.last
+    if first is None or last is None:
+        return [["from, to", NO_TIMES]]
+    return [["from", str(first)], ["to", str(last)], ["days", f"{(last - first).total_seconds() / 86400:,.1f}"]]
 
 
 def percent(share: float, digits: int = 2) -> str:

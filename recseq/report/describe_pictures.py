@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
 from recseq.data.description import Description
+from recseq.data.interactions import NO_TIMES
 
 # Colours that stay apart for people who see few of them (after Okabe and Ito, 2008).
 MAIN, SHADE = "#0072B2", "#E69F00"
@@ -46,6 +47,11 @@ def fold_parts(folds: Folds) -> dict[str, list[int]]:
     return parts | {name.replace("_", " ").replace("dropped", "dropped:"): [int(fold.get(name, 0)) for fold in folds] for name in names}
 
 
+def with_range(folds: Folds) -> Folds:
+    """The folds that test a range of time; none of data without times."""
+    return [fold for fold in folds if fold["test_start"] is not None]
+
+
 def titles(description: Description) -> list[str]:
     """Titles of the four."""
     return [title.format(per=PER[description.every]) for title in TITLES]
@@ -63,12 +69,14 @@ def draw_interactive(description: Description, folds: Folds) -> go.Figure:
     figure.add_scatter(
         x=time["start"].to_list(), y=time["n_rows"].to_list(), mode="lines", line=line, name="rows", showlegend=False, row=2, col=1
     )
-    for place, fold in enumerate(folds):
+    for place, fold in enumerate(with_range(folds)):
         shade = {"fillcolor": SHADE, "opacity": (0.35, 0.2)[place % 2], "line_width": 0}  # neighbours stay apart
         figure.add_vrect(x0=fold["test_start"], x1=fold["test_end"], row=2, col=1, **shade)
     names = [f"fold {fold['fold']}" for fold in folds]
     for place, (name, values) in enumerate(fold_parts(folds).items()):
         figure.add_bar(x=names, y=values, name=html.escape(name), marker_color=PARTS[place % len(PARTS)], row=2, col=2)
+    if time.is_empty():
+        figure.add_annotation(text=NO_TIMES, showarrow=False, xref="x3 domain", yref="y3 domain", x=0.5, y=0.5)
     if not folds:
         figure.add_annotation(text="no folds", showarrow=False, xref="x4 domain", yref="y4 domain", x=0.5, y=0.5)
     figure.update_xaxes(title_text="rows a user", type="log", row=1, col=1)
@@ -98,8 +106,10 @@ def draw_png(description: Description, folds: Folds, path: Path) -> None:
     popularity.set(xscale="log", yscale="log", xlabel="rank", ylabel="rows an item")
     over_time: pl.DataFrame = description.rows_over_time
     time.plot(over_time["start"].to_numpy(), over_time["n_rows"].to_numpy(), color=MAIN, linewidth=1)
-    for place, fold in enumerate(folds):
+    for place, fold in enumerate(with_range(folds)):
         time.axvspan(fold["test_start"], fold["test_end"], color=SHADE, alpha=(0.35, 0.2)[place % 2], linewidth=0)
+    if over_time.is_empty():
+        time.text(0.5, 0.5, NO_TIMES, transform=time.transAxes, ha="center")
     locator = AutoDateLocator()
     time.xaxis.set_major_locator(locator)
     time.xaxis.set_major_formatter(ConciseDateFormatter(locator))

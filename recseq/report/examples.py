@@ -127,7 +127,8 @@ def examples_of(rows: Sequence[Row], dataset: Dataset, options: ReportOptions) -
     run = rows[0].runs[0]
     index = max(run.folds if options.folds is None else options.folds)
     fold = next(fold for fold in SPLITTERS.build(run.config["splitter"]).split(dataset.interactions) if fold.index == index)
-    where = f"{dataset.label}, fold {index}, test {fold.test_start} to {fold.test_end}"
+    span = f", test {fold.test_start} to {fold.test_end}" if dataset.interactions.clock == "time" else ""
+    where = f"{dataset.label}, fold {index}{span}"
     titles = {} if dataset.titles is None else dict(dataset.titles.select("item_id", "title").iter_rows())
     users, notes = _users(rows, fold, titles, options)
     items = _items(rows, fold, titles, options)

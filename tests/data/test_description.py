@@ -75,8 +75,7 @@ def test_quantile_is_a_value_that_occurs() -> None:
 
 @pytest.mark.parametrize(("n_days", "every", "n_points"), [(2, "1h", 49), (100, "1d", 101), (800, "1w", 115)])
 def test_ranges_without_rows_are_there(n_days: int, every: str, n_points: int) -> None:
-    times = interactions([(1, 1, 0), (1, 1, n_days), (1, 1, n_days)]).frame["datetime"]
-    found, table = count_over_time(times, times.min(), times.max())  # type: ignore[arg-type]
+    found, table = count_over_time(interactions([(1, 1, 0), (1, 1, n_days), (1, 1, n_days)]))
     assert (found, table.height) == (every, n_points)
     assert (table["n_rows"][0], table["n_rows"][-1], table["n_rows"].sum()) == (1, 2, 3)
 

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from conftest import composed, interactions
 from omegaconf import OmegaConf
 
 from recseq.data import prepared
-from recseq.data.interactions import Dataset, Interactions
+from recseq.data.interactions import Dataset, Interactions, ItemFeatures
 from recseq.data.prepared import Entry, make_room
 from recseq.data.sources import SOURCES
 from recseq.data.sources.tabular import Tabular
+from recseq.errors import DataError
 from recseq.files import conf_folder
+from recseq.splitting import SPLITTERS
 
 OFF = OmegaConf.to_container(composed().preprocessing, resolve=True)
 
@@ -68,8 +71,11 @@ def same(one: Dataset, other: Dataset) -> None:
         assert one.item_features.categorical.equals(other.item_features.categorical)
         assert one.item_features.numeric.equals(other.item_features.numeric)
         assert one.item_features.fingerprint == other.item_features.fingerprint
-    assert (one.titles is None) == (other.titles is None)
-    assert one.titles is None or one.titles.equals(other.titles)
+    for name in ("titles", "users"):
+        mine, its = getattr(one, name), getattr(other, name)
+        assert (mine is None) == (its is None)
+        assert mine is None or (mine.equals(its) and mine.schema == its.schema)
+    assert one.interactions.clock == other.interactions.clock
     assert (one.name, one.simulated, one.notes, one.dropped) == (other.name, other.simulated, other.notes, other.dropped)
 
 
@@ -84,6 +90,49 @@ def test_a_hit_is_the_same_dataset_without_reading(log_file: Path, tmp_path: Pat
     assert second.dropped == {"deduplicate, first stays": 165}
     for found in (first, second):
         same(fresh, found)
+
+
+def test_all_that_a_dataset_has_is_kept(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"user_id": ["a", "a", "b"], "item_id": [1, 2, 1]}).with_columns(weight=pl.Series([1, 2, 3], dtype=pl.Float32))
+    whole = Dataset(
+        name="whole:one",
+        interactions=Interactions.with_steps(frame),
+        item_features=ItemFeatures.from_long(
+            pl.DataFrame({"item_id": [1], "feature": ["genre"], "value": ["é"]}),
+            pl.DataFrame({"item_id": [2], "feature": ["year"], "value": [1999.5]}),
+        ),
+        titles=pl.DataFrame({"item_id": [1], "title": ["One"]}),
+        users=pl.DataFrame({"user_id": ["a", "b"], "age": ["18-24", None], "kids": [0, 2]}),
+        simulated=True,
+        notes=("first", "second"),
+        dropped={"b": 2, "a": 1},
+    )
+    bare = Dataset("bare", interactions([(1, 2, 3)]))
+    for field in fields(Dataset):  # a new field has to be thought of here, and in the cache
+        assert getattr(whole, field.name) is not getattr(bare, field.name), field.name
+    entry = Entry(tmp_path / "entry")
+    entry.store(whole)
+    found = entry.load()
+    assert found is not None
+    same(whole, found)
+    assert list(found.dropped) == ["b", "a"]
+    Entry(tmp_path / "bare").store(bare)
+    same(bare, Entry(tmp_path / "bare").load())  # type: ignore[arg-type]
+
+
+def test_steps_from_the_cache_are_still_no_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log.txt"
+    path.write_text("".join(f"{user} {item}\n" for user in range(1, 9) for item in (user, user + 1, user + 2)))
+    dataset = {"type": "sasrec", "subset": "Beauty", "path": str(path), "cache": True}
+    first = read_prepared(dataset, OFF, tmp_path / "cache")
+    monkeypatch.setattr(SOURCES.find("sasrec", ""), "read", lambda self: pytest.fail("read again"))
+    again = read_prepared(dataset, OFF, tmp_path / "cache")
+    same(first, again)
+    assert again.interactions.clock == "steps"
+    by_time = {"test_size": "1H", "n_splits": 1, "skip_last": 0}
+    filters = {"filter_cold_users": False, "filter_cold_items": False, "filter_already_seen": False}
+    with pytest.raises(DataError, match=r"splitter=time_range needs times.*use splitter=last_n"):
+        list(SPLITTERS.build({"type": "time_range", **by_time, **filters}).split(again.interactions))
 
 
 def test_simulated_data_is_kept_by_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,6 +151,16 @@ def test_ratings_that_are_none_are_refused() -> None:
         steps(min_rating=4).apply(dataset(rows))
 
 
+def test_steps_of_a_clock_stay_steps_and_know_no_window() -> None:
+    frame = pl.DataFrame({"user_id": [1, 1, 1], "item_id": [5, 5, 6]}).with_columns(weight=pl.lit(1.0, pl.Float32))
+    ordered = Dataset("x", Interactions.with_steps(frame))
+    kept = Preprocessing(**{**OFF, "drop_consecutive": True}).apply(ordered).interactions
+    assert (kept.clock, kept.frame["item_id"].to_list()) == ("steps", [5, 6])
+    for name in ("start", "end"):
+        with pytest.raises(DataError, match=rf"preprocessing\.{name} needs times"):
+            Preprocessing(**{**OFF, name: "2024-01-01"}).apply(ordered)
+
+
 def test_a_step_that_leaves_nothing_is_named() -> None:
     with pytest.raises(DataError, match="step 'k-core, users 5 items 5' leaves no rows of the 8 before it"):
         steps(k_core_users=5, k_core_items=5).apply(dataset())

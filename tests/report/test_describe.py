@@ -78,6 +78,20 @@ def test_what_folds_drop() -> None:
     assert [fold[f"dropped_{name}"] for name in ("cold_users", "cold_items", "already_seen")] == [1, 1, 1]
 
 
+def test_data_without_times_shows_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "log.txt"
+    path.write_text("".join(f"{user} {item}\n" for user in range(1, 9) for item in (user, user + 1, user + 2)))
+    found = described(tmp_path, "mode=describe", "dataset=sasrec", f"dataset.path={path}", "splitter=last_n")
+    assert (found["first"], found["last"], found["folds"][0]["test_start"]) == (None, None, None)
+    assert found["folds"][0]["test_rows"] > 0
+    page = (tmp_path / "out" / "description.html").read_text().partition("<h1>")[2]
+    for text in (capsys.readouterr().out, page):
+        assert "no times, only each user" in text
+        assert "1970" not in text
+    run(composed("mode=describe", "dataset=sasrec", f"dataset.path={path}", f"paths.cache={tmp_path / 'cache'}"), tmp_path / "by_time")
+    assert "use splitter=last_n" in capsys.readouterr().out
+
+
 def test_a_job_of_a_sweep_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no job of a sweep"):
         run(composed(*SMALL), tmp_path / "out", tmp_path)

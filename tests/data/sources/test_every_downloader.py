@@ -6,48 +6,29 @@ import sys
 from pathlib import Path
 
 import pytest
-from loopback import KION, MOVIELENS, MOVIETWEETINGS, Loopback, from_loopback, left_in, zipped
-from omegaconf import OmegaConf
+from loopback import Loopback, left_in, zipped
+from served_datasets import BODIES, MOVIETWEETINGS, UNVERIFIED, rows_of, served, source_of
 
 from recseq.data.fetching import RemoteDataset
-from recseq.data.sources import SOURCES
 from recseq.errors import DataError
-from recseq.files import conf_folder
 
-
-def archive(folder: str, files: dict[str, bytes]) -> dict[str, bytes]:
-    return {f"{folder}.zip": zipped({f"{folder}/{name}": body for name, body in {"README": b"x", **files}.items()})}
-
-
-BODIES = {
-    "kion": archive("data_en", KION),
-    "movietweetings": MOVIETWEETINGS,
-    **{f"movielens_{version}": archive(f"ml-{version.replace('_', '-')}", files) for version, files in MOVIELENS.items()},
-}
-ROWS = {"kion": 5, "movietweetings": 2}
-
-
-def dataset(name: str, data_folder: Path) -> RemoteDataset:
-    node = OmegaConf.to_container(OmegaConf.load(conf_folder() / "dataset" / f"{name}.yaml"))
-    assert isinstance(node, dict)
-    source = SOURCES.build(node, data_folder=str(data_folder))
-    assert isinstance(source, RemoteDataset)
-    return source
+ZIPPED = sorted(name for name, bodies in BODIES.items() if any(file.endswith(".zip") for file in bodies))
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_good(loopback: Loopback, tmp_path: Path, name: str) -> None:
-    source = from_loopback(dataset(name, tmp_path), loopback, BODIES[name])
+    source = served(name, tmp_path, loopback)
     data = source.read()
-    assert data.name == name == source.name
-    assert len(data.interactions) == ROWS.get(name, 3)
-    assert source.folder() == tmp_path / name
+    assert data.name.partition(":")[0] == source.name
+    assert len(data.interactions) == rows_of(name)
+    assert source.folder() == tmp_path / source.name
     source.read()
     assert set(loopback.requests.values()) == {1}
     for file in source.remote_files():
         assert file.url.startswith("http://127.0.0.1")
-        assert (file.digest is None) == (file.published is None) == (name == "movielens_latest_small")
-    again = dataset(name, tmp_path / "elsewhere")
+        assert (file.digest is None) == (file.published is None) == (name in UNVERIFIED)
+    assert bool(source.unverified()) == (name in UNVERIFIED)
+    again = source_of(name, tmp_path / "elsewhere")
     again.path = source.folder()
     assert again.read().interactions.fingerprint == data.interactions.fingerprint
     assert all(getattr(source, attribute) for attribute in ("licence", "citation", "homepage"))
@@ -59,30 +40,32 @@ def test_good(loopback: Loopback, tmp_path: Path, name: str) -> None:
     [("truncated", "ended early"), ("404", "answers 404"), ("slow", "has sent nothing for 0.5 s"), ("reset", "has reset the connection")],
 )
 def test_badly_served(loopback: Loopback, tmp_path: Path, name: str, fault: str, reason: str) -> None:
-    source = from_loopback(dataset(name, tmp_path), loopback, BODIES[name], fault)
-    refused(source, reason)
+    refused(served(name, tmp_path, loopback, fault), reason)
 
 
-@pytest.mark.parametrize("name", sorted(set(BODIES) - {"movielens_latest_small"}))
-def test_another_file_than_published(loopback: Loopback, tmp_path: Path, name: str) -> None:
-    source = from_loopback(dataset(name, tmp_path), loopback, BODIES[name])
+@pytest.mark.parametrize("name", BODIES)
+def test_another_file_than_published_or_recorded(loopback: Loopback, tmp_path: Path, name: str) -> None:
+    source = served(name, tmp_path, loopback)
+    if name in UNVERIFIED:  # the first one counts
+        source.read()
+        for path in (*source.files(), *(source.cache / file.name for file in source.remote_files())):
+            path.unlink(missing_ok=True)
     for file in source.remote_files():
         loopback.put(file.name, BODIES[name][file.name] + b" ")
-    kind = source.remote_files()[0].digest.split(":")[0]
+    kind = (source.remote_files()[0].digest or "sha256").split(":")[0]
     refused(source, f"what came is not the file: its {kind} is ")
 
 
-@pytest.mark.parametrize("name", sorted(set(BODIES) - {"movietweetings"}))
+@pytest.mark.parametrize("name", ZIPPED)
 @pytest.mark.parametrize("evil", ["climbs", "bomb"])
-def test_evil_archives(loopback: Loopback, tmp_path: Path, name: str, evil: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    (file,) = dataset(name, tmp_path).remote_files()
+def test_evil_archives(loopback: Loopback, tmp_path: Path, name: str, evil: str) -> None:
+    (file,) = source_of(name, tmp_path).remote_files()
     inside = dict.fromkeys(file.unpack.members, b"x")
     if evil == "climbs":
         body, reason = zipped(inside | {"../evil.txt": b"x"}), "whose path leaves the folder"
     else:
-        object.__setattr__(file.unpack, "max_bytes", 1000)
         body, reason = zipped(dict.fromkeys(inside, bytes(100_000))), "unpacks to more than the 1,000 bytes it may have"
-    source = from_loopback(dataset(name, tmp_path), loopback, {file.name: body})
+    source = served(name, tmp_path, loopback, bodies={file.name: body})
     if evil == "bomb":
         object.__setattr__(source.remote_files()[0].unpack, "max_bytes", 1000)
     refused(source, reason)
@@ -102,9 +85,9 @@ def refused(source: RemoteDataset, reason: str) -> None:
 def test_the_limit_of_unpacked_bytes_is_beyond_what_the_archives_hold() -> None:
     """MovieLens 32M unpacks its two files to 0.9 GB, 25M to 0.7 GB: well below 20 times the archive."""
     for name in BODIES:
-        for file in dataset(name, Path()).remote_files():
-            assert file.size is not None
+        for file in source_of(name, Path()).remote_files():
             if file.unpack is not None:
+                assert file.size is not None
                 assert 10 * file.size <= file.unpack.max_bytes <= 30 * file.size
 
 

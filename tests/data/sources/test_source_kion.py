@@ -3,7 +3,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from loopback import KION
+from served_datasets import KION
 
 from recseq.data.sources.kion import Kion
 from recseq.errors import DataError

@@ -2,7 +2,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from loopback import MOVIELENS
+from served_datasets import MOVIELENS
 
 from recseq.data.sources.movielens import GENRES_100K, RELEASES, MovieLens
 from recseq.errors import DataError
