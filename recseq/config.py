@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from recseq.data.preprocessing import Preprocessing, check_preprocessing
 from recseq.data.sources import SOURCES
 from recseq.errors import ConfigError
 from recseq.metrics import METRICS, Scoring, column_of, make_metrics
@@ -34,12 +35,13 @@ Node = Mapping[str, Any]
 class Shell:
     """The top level of a config: what there is and of which type; the groups' insides are checked by their parts."""
 
-    mode: Literal["cross_validate", "report", "upload"]
+    mode: Literal["cross_validate", "describe", "fetch", "report", "upload"]
     seed: Annotated[int, Range(at_least=0, below=2**63)]
     plugins: list[str]
     reference_models: list[str]
     paths: Node
     dataset: Annotated[Node, PartOf(SOURCES)]
+    preprocessing: Node
     splitter: Annotated[Node, PartOf(SPLITTERS)]
     loss: Annotated[Node, PartOf(LOSSES)]
     item_net: Node
@@ -78,10 +80,14 @@ class Paths:
 
     Args:
         outputs: Folder of runs, sweeps and the default MLflow store.
-        folders: Folder below it for what a mode writes, by mode; `runs` for the others.
+        data: Folder of fetched datasets; None goes by the environment variable RECSEQ_DATA, then the user's cache folder.
+        cache: Folder of prepared data; it may be removed at any time.
+        folders: Folder below outputs for what a mode writes, by mode; `runs` for the others.
     """
 
     outputs: str
+    data: str | None
+    cache: str
     folders: dict[str, str]
 
 
@@ -167,15 +173,16 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     problems += check_model(config.get("model"))
     problems += _check_item_net(config.get("item_net"))
     problems += check_optimizer(config["optimizer"], "optimizer") if "optimizer" in config else []
-    for group, options in (
-        ("trainer", TrainerOptions),
-        ("size", Sizes),
-        ("paths", Paths),
-        ("report", ReportOptions),
-        ("upload", UploadOptions),
-    ):
+    groups = {
+        **{"trainer": TrainerOptions, "size": Sizes, "paths": Paths, "preprocessing": Preprocessing},
+        **{"report": ReportOptions, "upload": UploadOptions},
+    }
+    for group, options in groups.items():
         if isinstance(config.get(group), Mapping):  # else the shell has said so
-            problems += check_options(options, config[group], group)
+            found = check_options(options, config[group], group)
+            if options is Preprocessing and not found:
+                found = check_preprocessing(Preprocessing(**config[group]))
+            problems += found
     if isinstance(config.get("metrics"), Mapping):
         found = _check_metrics(config["metrics"], config.get("reference_models"))
         problems += found or _check_monitor(config.get("validation"), MetricOptions(**config["metrics"]))

@@ -33,6 +33,7 @@ NOT_IDENTITY = (
     "report",
     "upload",
     "dataset.path",
+    "dataset.cache",
     "dataset.items.path",
     "trainer.accelerator",
     "trainer.enable_progress_bar",

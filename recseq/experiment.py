@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -11,11 +10,10 @@ from typing import Any
 
 import polars as pl
 import yaml
-from omegaconf import DictConfig
 
-from recseq.config import MetricOptions, check_config
+from recseq.config import MetricOptions
 from recseq.data.interactions import Dataset
-from recseq.data.sources import SOURCES
+from recseq.data.prepared import read_prepared
 from recseq.environment import config_hash, data_hash, provenance, split_hash
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, write_text, written_aside
@@ -39,41 +37,11 @@ from recseq.tracking.names import run_name
 from recseq.tracking.record import RUN_FILE, RunRecord, describe_dataset, override_tags, run_params
 from recseq.tracking.run_folder import ENVIRONMENT_FILE, environment_text, forget_run, log_epochs, log_fold, log_results, start_fold
 from recseq.tracking.surviving import noted, open_tracker
-from recseq.tracking.upload import upload
 from recseq.training.trainer import TrainerOptions, require_device
 
 log = logging.getLogger(__name__)
 
 IDENTITY = ("recseq.data_hash", "recseq.config_hash")
-
-
-def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None, overrides: Sequence[str] = ()) -> float:
-    """Check a composed config and do what its `mode` says.
-
-    Args:
-        composed: The config as Hydra composed it.
-        folder: The run's folder.
-        sweep_folder: Folder of the sweep that the run is a job of; None for a single run.
-        overrides: What was typed for this run; names and tags tell of it.
-
-    Returns:
-        The value of `metrics.objective`, for a sweep to optimise; NaN of a mode that measures nothing.
-
-    Raises:
-        RecseqError: Anything that the user can mend.
-    """
-    config = check_config(composed)
-    if config["mode"] in ("report", "upload") and sweep_folder is not None:
-        raise ConfigError(f"mode={config['mode']} looks at finished runs and is no job of a sweep; leave out -m and experiment=")
-    if config["mode"] == "upload":
-        upload(config)
-        return math.nan
-    if config["mode"] == "report":
-        from recseq.report.command import report  # here, not above: it brings plotly and matplotlib, which no other mode needs
-
-        report(config, folder)
-        return math.nan
-    return cross_validate(config, folder, sweep_folder, overrides)
 
 
 def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | None, overrides: Sequence[str] = ()) -> float:
@@ -105,7 +73,7 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     if (objective := results_of_before(folder, tags, tracker)) is not None:
         return objective
     require_same(folder, tags)
-    origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes} | tags
+    origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes, "preprocessing": dataset.dropped} | tags
     write_text(folder / "config.yaml", without_credentials(yaml.safe_dump(config, sort_keys=False)))
     write_text(folder / ENVIRONMENT_FILE, environment_text())
     write_json(folder / "provenance.json", origin)
@@ -183,26 +151,24 @@ def require_same(folder: Path, tags: Mapping[str, str]) -> None:
 
 
 def read_dataset(config: Mapping[str, Any]) -> Dataset:
-    """Read the data and say what it is."""
+    """Read the data, preprocess it, and say what it is."""
     started = time.perf_counter()
-    dataset = SOURCES.build(config["dataset"]).read()
+    dataset = read_prepared(config)
     interactions = dataset.interactions
-    if len(interactions) == 0:
-        raise DataError(f"dataset {dataset.name} has no interactions")
-    frame = interactions.frame
     log.info(
-        "%s: %s rows, %s users, %s items, %s to %s; %.2f %% of rows share user and time with another; read in %.1f s",
+        "%s: %s rows, %s users, %s items, %s; %.2f %% of rows share user and time with another; read in %.1f s",
         dataset.label,
-        f"{frame.height:,}",
-        f"{frame['user_id'].n_unique():,}",
-        f"{frame['item_id'].n_unique():,}",
-        frame["datetime"].min(),
-        frame["datetime"].max(),
-        100 * interactions.tied_rows / frame.height,
+        f"{len(interactions):,}",
+        f"{interactions.n_users:,}",
+        f"{interactions.n_items:,}",
+        interactions.span,
+        100 * interactions.tied_rows / len(interactions),
         time.perf_counter() - started,
     )
     for note in dataset.notes:
         log.info("%s: %s", dataset.label, note)
+    for step, n_rows in dataset.dropped.items():
+        log.info("%s: preprocessing, %s: dropped %s rows", dataset.label, step, f"{n_rows:,}")
     return dataset
 
 

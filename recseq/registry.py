@@ -24,11 +24,13 @@ class Registry(Generic[T]):
     Args:
         kind: What the parts are, for messages: "loss".
         provided: Names that the builder passes in; they are no options of a config node.
+        of_flow: Keys that a config node may have for the flow around the part, not for its constructor, and their types.
     """
 
-    def __init__(self, kind: str, provided: tuple[str, ...] = ()) -> None:
+    def __init__(self, kind: str, provided: tuple[str, ...] = (), of_flow: Mapping[str, Any] | None = None) -> None:
         self.kind = kind
         self.provided = provided
+        self.of_flow = of_flow or {}
         self._parts: dict[str, type[T]] = {}
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
@@ -89,8 +91,9 @@ class Registry(Generic[T]):
             part = self.find(node["type"], f"{where}.type")
         except ConfigError as error:
             return [str(error)]
-        options = {key: value for key, value in node.items() if key != "type"}
-        problems = check_options(part, options, where, self.provided)
+        problems = [f"{where}.{key} {wrong}" for key, kind in self.of_flow.items() if key in node and (wrong := problem(node[key], kind))]
+        options = self._options(node)
+        problems += check_options(part, options, where, self.provided)
         conflicts = getattr(part, "conflicts", None)  # a part may refuse options that fit their types but not each other
         return problems or (conflicts(options, where) if conflicts else [])
 
@@ -104,7 +107,11 @@ class Registry(Generic[T]):
         part = self.find(node["type"], f"the type of a {self.kind}")
         accepted = signature_of(part)
         given = {name: value for name, value in context.items() if name in accepted}
-        return part(**{key: value for key, value in node.items() if key != "type"}, **given)
+        return part(**self._options(node), **given)
+
+    def _options(self, node: Mapping[str, Any]) -> dict[str, Any]:
+        """What of a config node is for the constructor."""
+        return {key: value for key, value in node.items() if key != "type" and key not in self.of_flow}
 
 
 @dataclass(frozen=True)

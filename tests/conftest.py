@@ -1,6 +1,7 @@
 """Fixtures that several tests share."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import polars as pl
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from loopback import Loopback
 
+from recseq.data.fetching.download import Patience
 from recseq.data.interactions import Interactions
 from recseq.data.packing import PackedBatch
 from recseq.files import conf_folder
@@ -27,6 +30,16 @@ def movietweetings() -> Path:
     if not (folder / "ratings.dat").exists():
         pytest.skip("real data is not there: ../shared/data/movietweetings beside the repository")
     return folder
+
+
+@pytest.fixture
+def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
+    """A web server on this machine; downloads are impatient and meet no proxy."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(Patience, "from_environment", classmethod(lambda cls: cls(timeout_s=0.5, attempts=2, pause_s=0.01)))
+    server = Loopback()
+    yield server
+    server.close()
 
 
 def composed(*overrides: str) -> Any:

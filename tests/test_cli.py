@@ -42,7 +42,7 @@ def test_the_program_starts_without_torch() -> None:
 def test_help_shows_examples_and_groups(tmp_path: Path) -> None:
     done = recseq(tmp_path, "--help")
     assert done.returncode == 0
-    for text in ("== Examples ==", "recseq -m model=sasrec,popular", "dataset: complete_journey, demo, demo_kion, movietweetings, tabular"):
+    for text in ("== Examples ==", "recseq -m model=sasrec,popular", "dataset: complete_journey, demo, demo_kion, kion, movielens_100k"):
         assert text in done.stdout
     assert not (tmp_path / "outputs").exists()
 
@@ -136,7 +136,7 @@ def test_the_same_seed_gives_the_same_numbers_in_a_new_process(tmp_path: Path) -
         (("model=sasrek",), "model has no 'sasrek'; did you mean 'sasrec'?"),
         (("model.n_blocks=0", "seed=x"), "The configuration has 2 problems:"),
         (("dataset=movietweetings", "dataset.path=nowhere"), "ratings.dat"),
-        (("dataset=movietweetings",), "dataset.path must be set"),
+        (("dataset=tabular",), "dataset.path must be set"),
         (("reference_models=[popullar]",), "did you mean 'popular'?"),
         (("model=popular", "model.inverse=true"), "model.name is 'popular', which is also the name of a reference model"),
         (("splitter.test_size=1000D",), "no train rows"),

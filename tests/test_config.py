@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recseq.config import MetricOptions, Paths, Shell, Sizes, check_config
 from recseq.data.objectives import OBJECTIVES
+from recseq.data.preprocessing import Preprocessing
 from recseq.data.sources import SOURCES
 from recseq.errors import ConfigError
 from recseq.files import conf_folder
@@ -54,7 +55,6 @@ GROUPS: dict[str, Registry] = {
 HOME = {"loss/negatives": "loss=bce", "search/sampler": "search=optuna", "search/pruner": "search=optuna"}
 MASKED = ["model.use_key_padding_mask=true"]
 NEEDED = {
-    "dataset=movietweetings": ["dataset.path=x"],
     "dataset=tabular": ["dataset.path=x"],
     "model/layers=pre_ln": MASKED,
     "model/layers=ligr": MASKED,
@@ -67,7 +67,7 @@ def files(group: str) -> list[str]:
 
 
 def all_choices() -> list[str]:
-    groups = [*GROUPS, "item_net", "optimizer", "model", "metrics", "size", "trainer", "report", "row", "experiment"]
+    groups = [*GROUPS, "item_net", "optimizer", "model", "metrics", "size", "trainer", "report", "row", "preprocessing", "experiment"]
     return [" ".join([*filter(None, [HOME.get(group)]), f"{group}={name}"]) for group in groups for name in files(group)]
 
 
@@ -90,7 +90,7 @@ def test_yaml_holds_exactly_what_constructors_take(group: str, name: str) -> Non
     registry = GROUPS[group]
     parameters = signature_of(registry.find(node.pop("type"), group))
     options = {key: parameter for key, parameter in parameters.items() if key not in registry.provided}
-    assert set(node) == set(options)
+    assert set(node) - set(registry.of_flow) == set(options)
     for key, parameter in options.items():
         assert parameter.default is inspect.Parameter.empty, f"{group}={name}: {key} has a default in code"
         assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
@@ -112,7 +112,13 @@ def test_model_yaml_holds_exactly_what_its_constructor_takes(name: str) -> None:
 def test_plain_groups_hold_exactly_their_dataclasses_fields() -> None:
     config = composed()
     assert set(config) == set(signature_of(Shell))
-    for node, options in ((config.trainer, TrainerOptions), (config.size, Sizes), (config.paths, Paths), (config.metrics, MetricOptions)):
+    for node, options in (
+        (config.trainer, TrainerOptions),
+        (config.size, Sizes),
+        (config.paths, Paths),
+        (config.preprocessing, Preprocessing),
+        (config.metrics, MetricOptions),
+    ):
         assert set(node) == set(signature_of(options))
     assert set(config.report) == set(signature_of(ReportOptions))
     assert set(config.metrics.significance) == set(signature_of(SignificanceOptions))
@@ -152,7 +158,6 @@ BAD = {
     "metrics=full metrics.include.HitRateByPopularity.borders=[0.1,0.2,0.3]": "must be one or two shares",
     "metrics=full metrics.include.LongTailShare.head_share=1": "metrics.include.LongTailShare.head_share is 1, must be > 0 and < 1",
     "metrics=full metrics.objective=HitRateByHistory@10_7": "metrics.objective is 'HitRateByHistory@10_7'; did you mean",
-    "dataset=movietweetings": "dataset.path must be set",
     "optimizer._target_=torch.optim.Admm": "optimizer._target_ is 'torch.optim.Admm', which cannot be imported",
     "optimizer._target_=builtins.dict": "no torch optimizer",
     "+optimizer.lrr=1": "optimizer.lrr is not an option here",

@@ -6,14 +6,18 @@ Everything downstream of a source sees only these tables; ids stay as the outsid
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
+from typing import Literal
 
 import polars as pl
 
+from recseq.data.ordering import UserTime
 from recseq.errors import DataError
 
 ID_TYPES = (pl.Int64, pl.String)
 DATETIME = pl.Datetime("us")
+NO_TIMES = "no times, only each user's order"
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,12 @@ class Interactions:
     Args:
         frame: Columns `user_id`, `item_id` (Int64 or String), `datetime` (naive UTC, microseconds), `weight` (Float32), no nulls.
             Row order is the input's: it breaks ties of time inside a user.
+        clock: What `datetime` says. `time`: when it was. `steps`: the data has each user's order and no times, so a user's rows lie one
+            second apart from 1970-01-01 on; nothing can be said of two users' rows (see `with_steps`).
     """
 
     frame: pl.DataFrame
+    clock: Literal["time", "steps"] = "time"
 
     def __post_init__(self) -> None:
         wanted = {"user_id": ID_TYPES, "item_id": ID_TYPES, "datetime": (DATETIME,), "weight": (pl.Float32,)}
@@ -34,11 +41,62 @@ class Interactions:
     def __len__(self) -> int:
         return self.frame.height
 
+    @classmethod
+    def with_steps(cls, frame: pl.DataFrame) -> "Interactions":
+        """Interactions of data without times: a user's rows, in their order, get the steps 0, 1, 2, ... as seconds.
+
+        Args:
+            frame: Columns `user_id`, `item_id`, `weight`; rows of one user are in the user's order, users may be mixed.
+        """
+        step = pl.int_range(pl.len(), dtype=pl.Int64).over("user_id") * 1_000_000
+        return cls(frame.select("user_id", "item_id", step.cast(DATETIME).alias("datetime"), "weight"), clock="steps")
+
+    def with_rows(self, frame: pl.DataFrame) -> "Interactions":
+        """Some of the rows, or changed ones, under the same clock."""
+        return Interactions(frame, self.clock)
+
+    def require_times(self, what: str, instead: str) -> None:
+        """Refuse to treat steps as times.
+
+        Args:
+            what: The option that needs times: "splitter=time_range".
+            instead: What to use instead: "splitter=last_n".
+
+        Raises:
+            DataError: The clock counts steps.
+        """
+        if self.clock == "steps":
+            raise DataError(f"{what} needs times, but this data has only the order of each user's interactions: use {instead}")
+
+    @property
+    def span(self) -> str:
+        """From when to when the data is, for people."""
+        return NO_TIMES if self.range is None else f"{self.range[0]} to {self.range[1]}"
+
+    @property
+    def range(self) -> tuple[datetime, datetime] | None:
+        """Earliest and latest time of a table with at least a row; None of steps."""
+        if self.clock == "steps":
+            return None
+        first, last = self.frame.select(first=pl.col("datetime").min(), last=pl.col("datetime").max()).row(0)
+        return first, last
+
+    @cached_property
+    def n_users(self) -> int:
+        """Distinct users."""
+        return self.frame["user_id"].n_unique()
+
+    @cached_property
+    def n_items(self) -> int:
+        """Distinct items."""
+        return self.frame["item_id"].n_unique()
+
     @cached_property
     def tied_rows(self) -> int:
         """Rows that share user and datetime with another row: their order, and so published results, hang on the input's order."""
-        sizes = self.frame.group_by("user_id", "datetime").len()["len"]
-        return int(sizes.filter(sizes > 1).sum())
+        user_time = UserTime.of(self.frame) if len(self) else None
+        keys = self.frame.select("user_id", "datetime") if user_time is None else user_time.key
+        return int(keys.is_duplicated().sum())
 
     @cached_property
     def fingerprint(self) -> str:
@@ -103,16 +161,20 @@ class Dataset:
         interactions: All interactions.
         item_features: None where the data has none.
         titles: Columns `item_id`, `title` for display, or None.
+        users: What is known of users, for results by groups of them: `user_id`, once each, and a column a fact; None without.
         simulated: The data came out of a simulator; every report must say so.
         notes: Counts and warnings of reading, for the log and provenance.
+        dropped: Rows that each step of preprocessing dropped, in the order of application.
     """
 
     name: str
     interactions: Interactions
     item_features: ItemFeatures | None = None
     titles: pl.DataFrame | None = None
+    users: pl.DataFrame | None = None
     simulated: bool = False
     notes: tuple[str, ...] = ()
+    dropped: dict[str, int] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

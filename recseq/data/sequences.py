@@ -11,6 +11,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from recseq.data.ordering import UserTime, user_codes
 from recseq.data.vocabulary import Vocabulary
 
 
@@ -35,15 +36,22 @@ class Histories:
         Args:
             frame: Columns `user_id`, `item_id`, `datetime`, `weight`.
         """
-        if frame.schema["user_id"] == pl.String:  # sorting codes of the distinct texts is faster than sorting all texts
-            codes = frame.select("user_id").unique().sort("user_id").with_row_index("user")
-            frame = frame.join(codes, on="user_id", how="left", maintain_order="left")
+        if frame.is_empty():
+            return cls(frame["user_id"], frame.select("item_id", "datetime", "weight"), np.zeros(0, dtype=np.int64))
+        user_time = UserTime.of(frame)
+        if user_time is None:
+            codes, distinct = user_codes(frame["user_id"])
+            rows = frame.select("item_id", "datetime", "weight", user=codes).sort("user", "datetime", maintain_order=True)
+            runs = rows["user"].rle()
+            user_ids = distinct.gather(runs.struct.field("value"))
         else:
-            frame = frame.with_columns(user="user_id")
-        ordered = frame.sort("user", "datetime", maintain_order=True)
-        lengths = ordered["user"].rle().struct.field("len").to_numpy().astype(np.int64)
-        first_rows = np.cumsum(lengths) - lengths
-        return cls(ordered["user_id"].gather(first_rows), ordered.select("item_id", "datetime", "weight"), lengths)
+            rows = frame.select("item_id", "weight", key=user_time.key)  # neither user nor time: the key gives them back
+            user_time = replace(user_time, key=user_time.key.clear())  # on large data each copy counts
+            rows = rows.sort("key", maintain_order=True).with_columns(user_time.datetime)
+            runs = (rows["key"] // user_time.span).rle()
+            user_ids = user_time.user_ids(runs.struct.field("value"))
+        rows = rows.select("item_id", "datetime", "weight")
+        return cls(user_ids, rows, runs.struct.field("len").to_numpy().astype(np.int64))
 
     def keep(self, min_rows: int, last: int | None) -> "Histories":
         """Drop users with fewer than `min_rows` rows, then keep the `last` rows of each of the others (None: all)."""

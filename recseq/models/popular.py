@@ -54,6 +54,7 @@ class Popular(Recommender):
         """Count."""
         rows = train.frame
         if self.period_days is not None:
+            train.require_times("model.period_days", "model.period_days=null")
             rows = rows.filter(pl.col("datetime") >= pl.col("datetime").max() - timedelta(days=self.period_days))
         scores = rows.group_by("item_id", maintain_order=True).agg(score=SCORES[self.by].cast(pl.Float64))
         self.ranking = scores.sort("score", descending=not self.inverse, maintain_order=True)

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from recseq.data.interactions import Dataset
-from recseq.data.sources import SOURCES
+from recseq.data.prepared import read_prepared
 from recseq.environment import data_hash
 from recseq.errors import ConfigError, RecseqError
 from recseq.report.options import ReportOptions
@@ -127,7 +127,8 @@ def examples_of(rows: Sequence[Row], dataset: Dataset, options: ReportOptions) -
     run = rows[0].runs[0]
     index = max(run.folds if options.folds is None else options.folds)
     fold = next(fold for fold in SPLITTERS.build(run.config["splitter"]).split(dataset.interactions) if fold.index == index)
-    where = f"{dataset.label}, fold {index}, test {fold.test_start} to {fold.test_end}"
+    span = f", test {fold.test_start} to {fold.test_end}" if dataset.interactions.clock == "time" else ""
+    where = f"{dataset.label}, fold {index}{span}"
     titles = {} if dataset.titles is None else dict(dataset.titles.select("item_id", "title").iter_rows())
     users, notes = _users(rows, fold, titles, options)
     items = _items(rows, fold, titles, options)
@@ -210,7 +211,7 @@ def read_examples(rows: Sequence[Row], options: ReportOptions) -> Examples:
     """`examples_of` with the data read again; data that is gone or another is a note."""
     run = rows[0].runs[0]
     try:
-        dataset = SOURCES.build(run.config["dataset"]).read()
+        dataset = read_prepared(run.config)
     except (RecseqError, OSError) as error:
         return Examples(run.dataset, notes=[f"the data cannot be read any more: {str(error).splitlines()[0]}"])
     if data_hash(dataset) != run.data_hash:

@@ -23,8 +23,9 @@ def print_fold(fold: Fold) -> None:
     """One line a fold: range, sizes, and what each filter dropped."""
     counts = fold.counts
     dropped = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in fold.dropped.items())
+    span = "" if fold.train.clock == "steps" else f" test {fold.test_start} to {fold.test_end};"
     console().print(
-        f"Fold {fold.index}: test {fold.test_start} to {fold.test_end}; "
+        f"Fold {fold.index}:{span} "
         f"train {counts['train_rows']:,} rows, {counts['train_users']:,} users, {counts['train_items']:,} items; "
         f"test {counts['test_rows']:,} rows, {counts['test_users']:,} users, {counts['test_items']:,} items; "
         f"dropped rows: {dropped or 'none'}",

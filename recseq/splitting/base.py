@@ -90,9 +90,11 @@ class Splitter(ABC):
         leak: What of the future a model gets to see in training, as one sentence for a warning; None where nothing leaks.
         train_hint: What to change where a fold has no train rows, for the message; empty for no advice.
         test_hint: The same where a fold has no test rows.
+        cuts_by_time: Whether it compares the times of different users, which data without times does not have.
     """
 
     leak: ClassVar[str | None] = None
+    cuts_by_time: ClassVar[bool] = False
     train_hint: str = ""
     test_hint: str = ""
 
@@ -111,10 +113,13 @@ class Splitter(ABC):
         """Yield the folds.
 
         Raises:
-            DataError: A fold without train rows, or without test rows after the filters; never a table of NaN.
+            DataError: The splitter cuts by time and the data has none; or a fold without train rows, or without test rows after the
+                filters; never a table of NaN.
         """
-        first, last = interactions.frame.select(first=pl.col("datetime").min(), last=pl.col("datetime").max()).row(0)
-        span = f"the data spans {first} to {last}"
+        if self.cuts_by_time:
+            name = next((name for name, part in SPLITTERS.items() if part is type(self)), type(self).__name__)
+            interactions.require_times(f"splitter={name}", "splitter=last_n")
+        span = f"the data spans {interactions.span}"
         for index, (train, test, start, end) in enumerate(self.ranges(interactions)):
             where = f"fold {index}" if start is None else f"fold {index}, test range [{start}, {end}),"
             if train.is_empty():
@@ -128,7 +133,7 @@ class Splitter(ABC):
                 )
             if start is None or end is None:
                 start, end = span_of(test)
-            yield Fold(index, Interactions(train), Interactions(kept), start, end, dropped)
+            yield Fold(index, interactions.with_rows(train), interactions.with_rows(kept), start, end, dropped)
 
 
 def span_of(rows: pl.DataFrame) -> tuple[datetime, datetime]:

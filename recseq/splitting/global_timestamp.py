@@ -37,6 +37,8 @@ class GlobalTimestamp(Splitter):
         arXiv:2007.13237 (there: temporal global).
     """
 
+    cuts_by_time = True
+
     def __init__(
         self,
         *,

@@ -33,6 +33,7 @@ class TimeRange(MultiFoldSplitter):
         ConfigError: `test_size` is not of that form.
     """
 
+    cuts_by_time = True
     train_hint = "use fewer splitter.n_splits or a smaller splitter.test_size"
 
     def __init__(self, *, test_size: str, **rest: Any) -> None:

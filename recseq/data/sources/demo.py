@@ -1,6 +1,7 @@
 """The default data: a simulated streaming service, shaped like KION in small, made from a seed."""
 
 from datetime import date, datetime, time
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -82,6 +83,10 @@ class Demo:
         self.n_genres = n_genres
         self.n_directors = n_directors
         self.seed = seed
+
+    def files(self) -> list[Path]:
+        """None: the options say it all."""
+        return []
 
     def read(self) -> Dataset:
         """Run the simulation."""

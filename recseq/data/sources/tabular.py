@@ -1,4 +1,4 @@
-"""Any CSV, TSV or Parquet file of interactions, with an optional file of item features."""
+"""Any CSV, TSV or Parquet file or folder of Parquet files of interactions, with an optional file of item features."""
 
 import logging
 from collections.abc import Mapping
@@ -11,7 +11,8 @@ import polars as pl
 from recseq.data.interactions import Dataset, Interactions
 from recseq.data.sources.base import SOURCES
 from recseq.data.sources.columns import datetimes, ids, numbers, one_sided_items
-from recseq.data.sources.files import is_parquet, read_table
+from recseq.data.sources.files import Table, is_parquet, read_table
+from recseq.data.sources.folder import parquet_files, read_pieces
 from recseq.data.sources.item_table import ItemTable
 from recseq.errors import ConfigError
 from recseq.registry import check_options
@@ -45,7 +46,9 @@ class Tabular:
     of.
 
     Args:
-        path: CSV or TSV (UTF-8, with header, gzipped or not) or Parquet file of interactions.
+        path: CSV or TSV (UTF-8, with header, gzipped or not) or Parquet file of interactions, or a folder of Parquet files, one below the
+            other in the order of their paths. A folder may be Hive-partitioned, with its keys among the columns, and larger than memory:
+            only what becomes interactions stays (28 bytes a row with integer ids).
         separator: Field separator of text files, one character; `None` goes by the file name: tab for `.tsv` and `.tab`, else comma.
         columns: Options of `InteractionColumns`.
         datetime_format: `None` for ISO 8601 texts and Parquet datetimes; `unix_s` or `unix_ms` for numbers; else a pattern of `strptime`.
@@ -76,12 +79,17 @@ class Tabular:
         problems = []
         if self.separator is not None and len(self.separator.encode()) != 1:
             problems.append(f"dataset.separator is {separator!r}, must be one (ASCII) character")
-        if self.separator is not None and all(is_parquet(path) for path in paths):
+        if self.separator is not None and all(is_parquet(path) or path.is_dir() for path in paths):
             problems.append(f"dataset.separator is {separator!r}, but no text file is read; leave it empty (null)")
         if self.items.value_separator == "":
             problems.append("dataset.items.value_separator is '', must be a text or empty (null)")
         if problems:
             raise ConfigError.from_problems(problems)
+
+    def files(self) -> list[Path]:
+        """All files, those of a folder one by one."""
+        interactions = parquet_files(self.path) if self.path.is_dir() else [self.path]
+        return [*interactions, *([] if self.items_path is None else [self.items_path])]
 
     def read(self) -> Dataset:
         """Read the one or two files.
@@ -89,16 +97,7 @@ class Tabular:
         Raises:
             DataError: The data is missing or broken; the message names file, line or row, column and value.
         """
-        names = self.columns
-        weights = [] if names.weight is None else [names.weight]
-        table = read_table(self.path, [names.user_id, names.item_id, names.datetime, *weights], self.separator)
-        frame = pl.DataFrame(
-            {
-                "user_id": ids(table, names.user_id),
-                "item_id": ids(table, names.item_id),
-                "datetime": datetimes(table, names.datetime, self.datetime_format),
-            }
-        ).with_columns(weight=pl.lit(1.0, pl.Float32) if names.weight is None else numbers(table, names.weight))
+        frame = self.read_interactions()
         name = f"tabular:{self.path.name.partition('.')[0]}"
         if self.items_path is None:
             return Dataset(name=name, interactions=Interactions(frame))
@@ -123,6 +122,29 @@ class Tabular:
             titles=items.titles(id_type),
             notes=tuple(notes),
         )
+
+    def read_interactions(self) -> pl.DataFrame:
+        """The interactions in canonical columns."""
+        names = self.columns
+        wanted = [names.user_id, names.item_id, names.datetime, *([] if names.weight is None else [names.weight])]
+        if not self.path.is_dir():
+            return self.canonical(read_table(self.path, wanted, self.separator))
+        pieces = [self.canonical(piece) for piece in read_pieces(self.path, wanted)]
+        for column in ("user_id", "item_id"):  # texts of one piece may all look like integers
+            if len({piece.schema[column] for piece in pieces}) > 1:
+                pieces = [piece.with_columns(pl.col(column).cast(pl.String)) for piece in pieces]
+        return pl.concat(pieces)
+
+    def canonical(self, table: Table) -> pl.DataFrame:
+        """A table's columns as interactions have them."""
+        names = self.columns
+        return pl.DataFrame(
+            {
+                "user_id": ids(table, names.user_id),
+                "item_id": ids(table, names.item_id),
+                "datetime": datetimes(table, names.datetime, self.datetime_format),
+            }
+        ).with_columns(weight=pl.lit(1.0, pl.Float32) if names.weight is None else numbers(table, names.weight))
 
 
 Options = TypeVar("Options")

@@ -1,9 +1,7 @@
-import inspect
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 from recseq.data.sources.movietweetings import MovieTweetings
 from recseq.errors import DataError
@@ -17,11 +15,6 @@ def folder(tmp_path):
     (tmp_path / "ratings.dat").write_text("1::0054890::9::1381945744\n2::1408101::0::1382400295\n")
     (tmp_path / "movies.dat").write_text("0054890::Fantômas: 2 (1913)::Crime|Drama\n1408101::Goha (1958)::\n", encoding="utf-8")
     return tmp_path
-
-
-def test_yaml_is_the_signature():
-    node = OmegaConf.load(ROOT / "conf" / "dataset" / "movietweetings.yaml")
-    assert list(node) == ["type", *inspect.signature(MovieTweetings).parameters]
 
 
 def test_small_folder(folder):

@@ -1,0 +1,58 @@
+"""What a file to fetch is: where, with which digest, how unpacked."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from recseq.data.fetching.archives import Gzip, Zip
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteFile:
+    """A file to fetch.
+
+    Args:
+        name: Its name in the dataset's folder.
+        url: Where it is.
+        digest: What it must be: `md5:<hex>`, `sha256:<hex>` or `git-blob-sha1:<hex>`; None where none is published: the SHA-256 of
+            what comes first is then recorded, and every later file must have it.
+        published: Page that the digest was published on; None with digest None.
+        size: Bytes, about; None where unknown.
+        unpack: How it is unpacked; None for a file that is read as it is.
+    """
+
+    name: str
+    url: str
+    digest: str | None
+    published: str | None
+    size: int | None
+    unpack: Zip | Gzip | None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files to read, in the dataset's folder."""
+        return (self.name,) if self.unpack is None else self.unpack.files
+
+
+def digest_of(path: Path, kind: str) -> str:
+    """Hexadecimal digest of a file: `md5`, `sha256`, or `git-blob-sha1`, which is what git calls the file by."""
+    if kind == "git-blob-sha1":
+        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    elif kind == "md5":
+        digest = hashlib.md5(usedforsecurity=False)
+    elif kind == "sha256":
+        digest = hashlib.sha256()
+    else:
+        raise ValueError(f"digest {kind!r} is none of md5, sha256, git-blob-sha1")
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def megabytes(size: int) -> str:
+    """A number of bytes for people, in units of 1000."""
+    for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= bytes_:
+            return f"{size / bytes_:.3g} {unit}"
+    return f"{size} bytes"
