@@ -38,6 +38,8 @@ class Kion(RemoteDataset):
     alone. The others are made the same way; `release_year` is a number. A missing value is no category (RecTools makes it one). The
     user table is kept as `users`, so that results can be looked at by groups of users.
 
+    The repository states no licence; it asks for citation of the paper.
+
     Args:
         path: Folder with the three CSV files; None fetches them.
         features: Item features to take.
