@@ -11,8 +11,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from recseq.errors import RecseqError
 from recseq.files import conf_folder
 from recseq.options import did_you_mean
+from recseq.sweeps.notes import sweep_of
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
@@ -25,8 +27,13 @@ def task(composed: DictConfig) -> float:
     from recseq.experiment import run  # here, not above: it brings torch, Lightning and MLflow
 
     hydra_config = HydraConfig.get()
-    sweep_folder = Path(hydra_config.sweep.dir).absolute() if hydra_config.mode == RunMode.MULTIRUN else None
-    return run(composed, Path(hydra_config.runtime.output_dir), sweep_folder)
+    folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
+    if hydra_config.mode != RunMode.MULTIRUN:
+        return run(composed, folder, sweep_of(folder), overrides)
+    try:
+        return run(composed, folder, Path(hydra_config.sweep.dir).absolute(), overrides)
+    except SystemExit as end:  # of somebody's part; it would take the other jobs with it
+        raise RecseqError(f"the job called sys.exit({end.code!r})") from end
 
 
 def main() -> None:

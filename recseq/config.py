@@ -35,7 +35,7 @@ Node = Mapping[str, Any]
 class Shell:
     """The top level of a config: what there is and of which type; the groups' insides are checked by their parts."""
 
-    mode: Literal["cross_validate", "describe", "report", "fetch"]
+    mode: Literal["cross_validate", "describe", "fetch", "report", "upload"]
     seed: Annotated[int, Range(at_least=0, below=2**63)]
     plugins: list[str]
     reference_models: list[str]
@@ -53,6 +53,7 @@ class Shell:
     trainer: Node
     tracking: Annotated[Node, PartOf(TRACKERS)]
     report: Node
+    upload: Node
     search: Annotated[Node, PartOf(SEARCHES)]
 
 
@@ -88,6 +89,17 @@ class Paths:
     data: str | None
     cache: str
     folders: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadOptions:
+    """The `upload` group.
+
+    Args:
+        of: Folders of runs, of sweeps, or above them; only under mode=upload.
+    """
+
+    of: str | list[str] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +175,7 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     problems += check_optimizer(config["optimizer"], "optimizer") if "optimizer" in config else []
     groups = {
         **{"trainer": TrainerOptions, "size": Sizes, "paths": Paths, "preprocessing": Preprocessing},
-        "report": ReportOptions,
+        **{"report": ReportOptions, "upload": UploadOptions},
     }
     for group, options in groups.items():
         if isinstance(config.get(group), Mapping):  # else the shell has said so
@@ -177,6 +189,9 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     if config.get("mode") != "report" and isinstance(config.get("report"), Mapping):
         of = [f"report.{key}" for key in ("of", "experiment") if config["report"].get(key) is not None]
         problems += [f"{key} is set, which has an effect only with mode=report" for key in of]
+    if isinstance(config.get("upload"), Mapping) and (config["upload"].get("of") is None) == (config.get("mode") == "upload"):
+        set_or_not = "is needed with" if config["mode"] == "upload" else "is set, which has an effect only with"
+        problems.append(f"upload.of {set_or_not} mode=upload: a folder of runs or sweeps, or a list of them")
     if problems:
         raise ConfigError.from_problems(problems)
     return config

@@ -17,11 +17,13 @@ import torch
 
 import recseq
 from recseq.data.interactions import Dataset
+from recseq.secrets import without_credentials
 
 PACKAGES = ("torch", "hydra-core", "omegaconf", "polars", "pytorch-lightning", "mlflow", "numpy", "scipy", "optuna")
 
-# Config keys that cannot change a result: where things are read, written and logged, and how progress is shown. What is not
-# here is part of a run's identity.
+# Config keys that cannot change a result but for rounding: where things are read, written and logged, on which kind of device, and how
+# progress is shown. A run may be gone on with, or its results be taken, under other values of them. What is not here is part of a run's
+# identity.
 NOT_IDENTITY = (
     "mode",
     "search",
@@ -29,9 +31,11 @@ NOT_IDENTITY = (
     "tracking",
     "plugins",
     "report",
+    "upload",
     "dataset.path",
     "dataset.cache",
     "dataset.items.path",
+    "trainer.accelerator",
     "trainer.enable_progress_bar",
     "trainer.checkpoint",
 )
@@ -83,7 +87,7 @@ def provenance(device: str) -> dict[str, Any]:
     """Where numbers come from: program, versions, code, machine."""
     return {
         "recseq": recseq.__version__,
-        "command": sys.argv,
+        "command": [without_credentials(word) for word in sys.argv],
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},

@@ -34,3 +34,7 @@ class TrialPruned(RecseqError):  # noqa: N818 - it is no error of anybody's
 
 class SearchError(RecseqError):
     """A search of which some trials failed; the others have run, and everything is written."""
+
+
+class JobError(RecseqError):
+    """A job of a sweep that failed in another process."""

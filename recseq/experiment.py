@@ -5,7 +5,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from recseq.data.prepared import read_prepared
 from recseq.environment import config_hash, data_hash, provenance, split_hash
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, write_text, written_aside
+from recseq.finished import require_unfinished, results_of_before
 from recseq.folds import UNFINISHED, Run, fold_folder, fold_rows, run_fold
 from recseq.metrics import build_metrics
 from recseq.metrics.significance import Significance, SignificanceOptions, compare_models, mean_intervals
@@ -29,26 +30,37 @@ from recseq.models import MODELS
 from recseq.report.examples import print_run_examples
 from recseq.report.options import ReportOptions
 from recseq.report.terminal import print_fold, print_results
+from recseq.secrets import without_credentials
 from recseq.splitting import SPLITTERS
-from recseq.sweeps.callback import parent_of
+from recseq.sweeps.callback import parent_of, varied_of
 from recseq.sweeps.references import SharedReferences
 from recseq.sweeps.search.trial import trial_of
-from recseq.tracking import TRACKERS, flatten, tracked
-from recseq.tracking.run_folder import RUN_FILE, forget_run, log_epochs, log_fold, log_results
+from recseq.tracking import tracked
+from recseq.tracking.names import run_name
+from recseq.tracking.record import RUN_FILE, RunRecord, describe_dataset, override_tags, run_params
+from recseq.tracking.run_folder import ENVIRONMENT_FILE, environment_text, forget_run, log_epochs, log_fold, log_results, start_fold
+from recseq.tracking.surviving import noted, open_tracker
+from recseq.tracking.upload import upload
 from recseq.training.trainer import TrainerOptions, require_device
 
 log = logging.getLogger(__name__)
 
 IDENTITY = ("recseq.data_hash", "recseq.config_hash")
+NO_JOBS = {
+    **dict.fromkeys(("report", "upload"), "looks at finished runs"),
+    **{"describe": "looks at one dataset", "fetch": "fetches one dataset"},
+}
+"""What the modes do that fit no job of a sweep."""
 
 
-def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None) -> float:
+def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None, overrides: Sequence[str] = ()) -> float:
     """Check a composed config and do what its `mode` says.
 
     Args:
         composed: The config as Hydra composed it.
         folder: The run's folder.
         sweep_folder: Folder of the sweep that the run is a job of; None for a single run.
+        overrides: What was typed for this run; names and tags tell of it.
 
     Returns:
         The value of `metrics.objective`, for a sweep to optimise; NaN of a mode that measures nothing.
@@ -57,40 +69,40 @@ def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None) ->
         RecseqError: Anything that the user can mend.
     """
     config = check_config(composed)
-    if config["mode"] == "describe":
-        if sweep_folder is not None:
-            raise ConfigError("mode=describe looks at one dataset and is no job of a sweep; leave out -m")
+    mode = config["mode"]
+    if mode in NO_JOBS and sweep_folder is not None:
+        raise ConfigError(f"mode={mode} {NO_JOBS[mode]} and is no job of a sweep; leave out -m and experiment=")
+    if mode == "fetch":
+        fetch_dataset(config, folder)
+    elif mode == "describe":
         from recseq.report.describe import describe  # here, not above: it brings plotly and matplotlib, which no other mode needs
 
         describe(config, read_dataset(config), folder)
-        return math.nan
-    if config["mode"] == "report":
-        if sweep_folder is not None:
-            raise ConfigError("mode=report looks at finished runs and is no job of a sweep; leave out -m and experiment=")
-        from recseq.report.command import report
+    elif mode == "upload":
+        upload(config)
+    elif mode == "report":
+        from recseq.report.command import report  # as describe
 
         report(config, folder)
-        return math.nan
-    if config["mode"] == "fetch":
-        if sweep_folder is not None:
-            raise ConfigError("mode=fetch fetches one dataset and is no job of a sweep; leave out -m")
-        fetch_dataset(config, folder)
-        return math.nan
-    return cross_validate(config, folder, sweep_folder)
+    else:
+        return cross_validate(config, folder, sweep_folder, overrides)
+    return math.nan
 
 
-def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | None) -> float:
+def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | None, overrides: Sequence[str] = ()) -> float:
     """Fit and score the model and its references on every fold; write the run folder and log the run.
 
     Args:
         config: A checked config.
         folder: The run's folder; `summary.json` is written last, a folder without it is no result.
         sweep_folder: Folder of the sweep that the run is a job of; None for a single run.
+        overrides: What was typed for this run.
 
     Returns:
         The mean over folds of `metrics.objective`.
     """
-    require_unfinished(folder)
+    if sweep_folder is None and not config["tracking"]["skip_finished"]:
+        require_unfinished(folder)
     options = MetricOptions(**config["metrics"])
     models = choose_models(config)
     log_unused_groups(models[-1], config)
@@ -99,14 +111,19 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         log.warning("splitter %s leaks: %s", config["splitter"]["type"], splitter.leak)
     if "trainer" in MODELS.find(config["model"]["type"], "model.type").uses:
         require_device(TrainerOptions(**config["trainer"]))
-    tracker = TRACKERS.build(config["tracking"])
+    parent, varied = parent_of(sweep_folder), varied_of(sweep_folder)
+    tracker = open_tracker(config["tracking"], needed=varied is None)  # a sweep goes on when its server is gone
     dataset = read_dataset(config)
     tags = identity(config, dataset)
+    if (objective := results_of_before(folder, tags, tracker)) is not None:
+        return objective
     require_same(folder, tags)
     origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes, "preprocessing": dataset.dropped} | tags
-    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    write_text(folder / "config.yaml", without_credentials(yaml.safe_dump(config, sort_keys=False)))
+    write_text(folder / ENVIRONMENT_FILE, environment_text())
     write_json(folder / "provenance.json", origin)
     tags |= {f"recseq.{key}": str(origin[key]) for key in ("git_commit", "git_dirty")} | {"recseq.folder": str(folder)}
+    tags |= override_tags(overrides) | ({"mlflow.source.git.commit": origin["git_commit"]} if origin["git_commit"] else {})
     this = Run(
         config=config,
         folder=folder,
@@ -120,15 +137,18 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         trial=trial_of(folder),
     )
     name = models[-1].name
+    title = run_name(config, dataset.item_features, overrides, varied)
+    record = RunRecord.new(
+        title, run_params(config, dataset.item_features), tags, describe_dataset(config, dataset, tags["recseq.data_hash"])
+    )
     rows: list[dict[str, Any]] = []
     forget_run(tracker, folder)
-    with tracked(tracker, run_name(config), "run", flatten(config), tags, parent_of(sweep_folder)) as run_id:
-        write_json(folder / RUN_FILE, {"run_id": run_id})
+    with noted(tracker, folder), tracked(tracker, record.start(tracker, "run", parent, folder / RUN_FILE).run_id) as run_id:
         for fold in splitter.split(dataset.interactions):
             this.trial.start_fold(fold.index)
             print_fold(fold)
             finished = fold_folder(folder, fold.index)
-            with tracked(tracker, f"fold {fold.index}", "fold", {}, {"recseq.fold": str(fold.index)}, run_id) as fold_id:
+            with tracked(tracker, start_fold(tracker, title, fold.index, run_id)) as fold_id:
                 if finished.is_dir():
                     log.info("fold %d was finished before", fold.index)
                     log_epochs(tracker, fold_id, finished)
@@ -145,7 +165,7 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         if options.objective_column not in summary[name]:
             raise DataError(f"metrics.objective is {options.objective!r}, a band that no test user of any fold belongs to")
         objective = summary[name][options.objective_column]["mean"]
-        result = {"model": name, "run_id": run_id, "objective": {options.objective_column: objective}, "models": summary}
+        result = {"model": name, "name": title, "run_id": run_id, "objective": {options.objective_column: objective}, "models": summary}
         write_json(folder / "summary.json", result)
         log_results(tracker, run_id, folder)
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
@@ -153,16 +173,6 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     if config["report"]["show_examples"]:
         print_run_examples(folder, dataset, ReportOptions(**config["report"]))
     return objective
-
-
-def require_unfinished(folder: Path) -> None:
-    """Refuse a folder that holds results.
-
-    Raises:
-        ConfigError: It does.
-    """
-    if (folder / "summary.json").exists():
-        raise ConfigError(f"the run folder {folder} holds results of another run; choose another hydra.run.dir or remove it")
 
 
 def require_same(folder: Path, tags: Mapping[str, str]) -> None:
@@ -238,8 +248,3 @@ def assess(this: Run, table: pl.DataFrame) -> Significance:
         with written_aside(this.folder / "significance.csv") as aside:
             comparisons.write_csv(aside)
     return Significance(mean_intervals(per_user, [name], columns, options, seed), comparisons, options)
-
-
-def run_name(config: Mapping[str, Any]) -> str:
-    """Name for people: model and dataset."""
-    return f"{config['model']['name']}-{config['dataset']['type']}"

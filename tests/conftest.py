@@ -1,5 +1,6 @@
 """Fixtures that several tests share."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from recseq.data.fetching.download import Patience
 from recseq.data.interactions import Interactions
 from recseq.data.packing import PackedBatch
 from recseq.files import conf_folder
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so it is in the background of a script, and programs that tests start inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).parents[2] / "shared"
 

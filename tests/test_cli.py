@@ -62,7 +62,8 @@ def test_a_run_keeps_its_contract(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     folder = run_folder(tmp_path)
     assert {path.name for path in folder.iterdir()} == {
-        *("config.yaml", "metrics.csv", "significance.csv", "summary.json", "provenance.json", "run.json", "run.log", "fold_0", "fold_1"),
+        *("config.yaml", "metrics.csv", "significance.csv", "summary.json", "provenance.json", "run.log", "fold_0", "fold_1"),
+        *("run.json", "requirements.txt"),
     }
     assert str(folder) in done.stdout.replace("\n", "")
     assert "ui --host 127.0.0.1 --backend-store-uri sqlite:///outputs/mlflow.db" in done.stdout

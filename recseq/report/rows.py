@@ -1,5 +1,6 @@
 """The lines of a report: one a model and configuration, over its seeds."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -126,7 +127,7 @@ _MISSING = object()
 
 
 def _labels(rows: Sequence[Row]) -> list[str]:
-    """The model's name, and what tells rows of one name apart."""
+    """The model's name, and what tells rows of one name apart: what runs are called where that does, else what differs."""
     by_name: dict[str, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
         by_name[row.model].append(index)
@@ -135,6 +136,11 @@ def _labels(rows: Sequence[Row]) -> list[str]:
         if len(indices) == 1:
             continue
         same = [rows[index] for index in indices]
+        titles = [f"{name} (reference)" if row.is_reference else _title(row) for row in same]
+        if None not in titles and len(set(titles)) == len(titles):
+            for index, title in zip(indices, titles, strict=True):
+                labels[index] = str(title)
+            continue
         keys = [key for key in varying([row.settings for row in same]) if key != "model.name"]
         ends = [key.rpartition(".")[2] for key in keys]
         short = keys if len(set(ends)) < len(ends) else ends
@@ -147,6 +153,12 @@ def _labels(rows: Sequence[Row]) -> list[str]:
             for number, index in enumerate(indices, start=1):
                 labels[index] = f"{name} #{number}"
     return labels
+
+
+def _title(row: Row) -> str | None:
+    """What the row's runs are called, without their seeds; None where they are called unlike or do not say."""
+    titles = {re.sub(r"-seed=\d+", "", str(run.summary.get("name", ""))) for run in row.runs}
+    return titles.pop() or None if len(titles) == 1 else None
 
 
 def metric_columns(rows: Iterable[Row]) -> list[str]:

@@ -1,6 +1,6 @@
 """Trackers; importing this package registers them."""
 
 from recseq.tracking import mlflow
-from recseq.tracking.base import TRACKERS, NoTracker, Tracker, flatten, tracked
+from recseq.tracking.base import TRACKERS, Logged, NoTracker, Tracker, flatten, tracked
 
-__all__ = ["TRACKERS", "NoTracker", "Tracker", "flatten", "mlflow", "tracked"]
+__all__ = ["TRACKERS", "Logged", "NoTracker", "Tracker", "flatten", "mlflow", "tracked"]

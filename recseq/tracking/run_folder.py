@@ -1,17 +1,41 @@
 """A run's folder as the source of what is logged: live, when a run is gone on with, and when one is uploaded afterwards."""
 
+import importlib.metadata
 import json
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from recseq.metrics.summary import is_measure
-from recseq.tracking.base import Tracker
+from recseq.secrets import without_credentials
+from recseq.tracking.base import Status, Tracker
+from recseq.tracking.record import RUN_FILE, RunRecord
 
-RUN_FILE = "run.json"
 FOLD_FILE = "fold.json"
 EPOCHS_FILE = "epochs.csv"
+ENVIRONMENT_FILE = "requirements.txt"
+# Names and folders of a run's artifacts are those of its folder, but for the environment's. Lists of recommendations stay in the folder.
 ARTIFACTS = ("config.yaml", "metrics.csv", "significance.csv", "summary.json", "provenance.json", "run.log")
+FOLD_ARTIFACTS = (FOLD_FILE, EPOCHS_FILE)
+
+
+def start_fold(tracker: Tracker, name: str, fold: int, run_id: str, started: int | None = None) -> str:
+    """Open a fold's run.
+
+    Args:
+        tracker: Where to.
+        name: Name of the run above.
+        fold: Number of the fold.
+        run_id: The run above.
+        started: When, in milliseconds since 1970; None is now.
+
+    Returns:
+        Its id.
+    """
+    return tracker.start(f"{name} fold {fold}", "fold", {}, {"recseq.fold": str(fold)}, run_id, started)
 
 
 def log_epochs(tracker: Tracker, fold_id: str, folder: Path) -> None:
@@ -44,6 +68,9 @@ def log_fold(tracker: Tracker, fold_id: str, run_id: str, folder: Path) -> None:
     dropped = {f"dropped_{name}": n for name, n in about["dropped"].items()}
     tracker.log_metrics(fold_id, {**about["counts"], **dropped, **about["facts"], **measured})
     tracker.log_metrics(run_id, measured, step=row["fold"])
+    for name in FOLD_ARTIFACTS:
+        if (folder / name).exists():
+            tracker.log_artifact(run_id, folder / name, folder.name)
 
 
 def log_results(tracker: Tracker, run_id: str, folder: Path) -> None:
@@ -56,13 +83,78 @@ def log_results(tracker: Tracker, run_id: str, folder: Path) -> None:
     """
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     own = summary["models"][summary["model"]]
-    tracker.log_metrics(run_id, {f"{column}_{kind}": value for column, values in own.items() for kind, value in values.items()})
+    kinds = ("mean", "std")
+    tracker.log_metrics(run_id, {f"{column}_{kind}": values[kind] for column, values in own.items() for kind in kinds if kind in values})
     for name in ARTIFACTS:
         if (folder / name).exists():
             tracker.log_artifact(run_id, folder / name)
+    if (folder / ENVIRONMENT_FILE).exists():
+        tracker.log_artifact(run_id, folder / ENVIRONMENT_FILE, "environment")
+    tracker.describe(run_id, run_description(folder, summary))
+    (objective,) = summary["objective"]
+    tracker.show_columns(f"{objective}_mean", [f"{column}_mean" for column in [objective, *(name for name in own if name != objective)]])
+
+
+def run_description(folder: Path, summary: Mapping[str, Any]) -> str:
+    """A run in Markdown: what was typed, on what, and what came out.
+
+    Args:
+        folder: The run's folder.
+        summary: Its `summary.json`.
+    """
+    origin = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    columns = [column for column in summary["models"][summary["model"]] if "@" in column]
+    lines = [
+        f"`{command_text(origin['command'])}`",
+        f"{origin['recseq.dataset']}; folder `{folder}`",
+        "\n".join(
+            [
+                f"| model | {' | '.join(columns)} |",
+                f"| --- |{' ---: |' * len(columns)}",
+                *(
+                    f"| {name} | {' | '.join(_mean_and_std(means.get(column)) for column in columns)} |"
+                    for name, means in summary["models"].items()
+                ),
+            ]
+        ),
+    ]
+    return "\n\n".join(lines)
+
+
+def command_text(words: Sequence[str]) -> str:
+    """A command as it was typed, the program by its name."""
+    program = "recseq" if Path(words[0]).name in ("cli.py", "recseq") else words[0]
+    return without_credentials(shlex.join([program, *words[1:]]))
+
+
+def _mean_and_std(values: Mapping[str, float] | None) -> str:
+    if values is None:
+        return ""
+    return f"{values['mean']:.6g}" + (f" ± {values['std']:.2g}" if "std" in values else "")
 
 
 def forget_run(tracker: Tracker, folder: Path) -> None:
     """Delete what the tracker has of an interrupted run that is gone on with: it is logged anew, so that nothing is there twice."""
-    if (folder / RUN_FILE).exists():
-        tracker.delete(json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["run_id"])
+    if not (folder / RUN_FILE).exists():
+        return
+    record = RunRecord.read(folder / RUN_FILE)
+    for run_id in {run.run_id for run in record.find(tracker)} | ({record.run_id} - {""}):
+        tracker.delete(run_id)
+
+
+def close_runs(tracker: Tracker, folder: Path, status: Status) -> None:
+    """Close the run of a folder, and those below it, whose process is gone.
+
+    Args:
+        tracker: Where they were logged.
+        folder: Of a run or a sweep.
+        status: What they are to have.
+    """
+    for run in tracker.find({"recseq.folder": str(folder)}):
+        tracker.close_tree(run.run_id, status)
+
+
+def environment_text() -> str:
+    """Every installed package with its version, as `pip freeze` would tell it."""
+    found = {(each.name or "").lower().replace("_", "-"): each.version for each in importlib.metadata.distributions()}
+    return "".join(f"{name}=={found[name]}\n" for name in sorted(found) if name)

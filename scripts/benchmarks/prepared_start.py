@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sequences import write_views
+
 
 def overrides(folder: Path, *more: str) -> list[str]:
     return ["dataset=kion", f"dataset.path={folder}", f"paths.cache={folder / 'cache'}", *more]
@@ -55,13 +57,7 @@ def write_kion(folder: Path) -> None:
 
     dataset = build_source(composed("dataset=demo_kion")).read()
     views = dataset.interactions.frame
-    views.select(
-        "user_id",
-        "item_id",
-        last_watch_dt=pl.col("datetime").dt.date(),
-        total_dur=pl.col("item_id") % 9000,
-        watched_pct=(pl.col("item_id") % 100).cast(pl.Float64),
-    ).write_csv(folder / "interactions.csv")
+    write_views(views, folder / "interactions.csv")
     assert dataset.item_features is not None
     assert dataset.titles is not None
     long = dataset.item_features.categorical.group_by("item_id", "feature").agg(pl.col("value").str.join(", "))

@@ -94,18 +94,25 @@ def rectools_side(path: Path) -> None:
     print(json.dumps({"median_seconds": seconds, "cpu_seconds": cpu, "users": len(loader.dataset)}))
 
 
-def write_csv(dataset: Any, folder: Path) -> None:
-    """The simulated data in KION's form."""
+def write_views(frame: Any, path: Path) -> None:
+    """Interactions as KION's interactions.csv."""
     import polars as pl
 
-    folder.mkdir()
-    dataset.interactions.frame.select(
+    frame.select(
         "user_id",
         "item_id",
         last_watch_dt=pl.col("datetime").dt.date(),
         total_dur=pl.col("item_id") % 9000,
         watched_pct=(pl.col("item_id") % 100).cast(pl.Float64),
-    ).write_csv(folder / "interactions.csv")
+    ).write_csv(path)
+
+
+def write_csv(dataset: Any, folder: Path) -> None:
+    """The simulated data in KION's form."""
+    import polars as pl
+
+    folder.mkdir()
+    write_views(dataset.interactions.frame, folder / "interactions.csv")
     features = dataset.item_features.categorical.group_by("item_id", "feature").agg(pl.col("value").str.join(", "))
     wide = features.pivot("feature", index="item_id", values="value").rename({"genre": "genres", "director": "directors"})
     dataset.titles.join(wide, on="item_id", how="left").write_csv(folder / "items.csv")

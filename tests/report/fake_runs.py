@@ -28,6 +28,7 @@ def fake_run(
     split: str = "split",
     facts: Mapping[str, float] | None = None,
     per_user: Mapping[str, pl.DataFrame] | None = None,
+    title: str | None = None,
 ) -> Path:
     """Write a finished run; fold i has the i-th of each value."""
     config = checked(*overrides)
@@ -60,5 +61,5 @@ def fake_run(
     means = {model: {metric: {"mean": sum(v) / len(v), "n": len(v)} for metric, v in found.items()} for model, found in models.items()}
     objective = {"MAP@10": means[name]["MAP@10"]["mean"]} if "MAP@10" in scores else {next(iter(scores)): 0.0}
     summary = {"model": name, "run_id": "", "objective": objective, "models": means}
-    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / "summary.json").write_text(json.dumps(summary | ({"name": title} if title else {})))
     return folder

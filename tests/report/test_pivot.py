@@ -62,6 +62,15 @@ def test_models_of_one_name_are_told_apart_by_what_varies(tmp_path: Path) -> Non
     assert [row.label for row in rows_of(tmp_path)] == ["sasrec #1", "sasrec #2", "sasrec #3"]
 
 
+def test_models_of_one_name_are_called_what_their_runs_are_called_but_for_the_seed(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        fake_run(tmp_path / f"a{seed}", f"seed={seed}", scores={"MAP@10": [0.1]}, title=f"sasrec-softmax-ids-seed={seed}-lr=1")
+    fake_run(tmp_path / "b", "loss=gbce", scores={"MAP@10": [0.2]}, title="sasrec-gbce-ids-n50")
+    assert [row.label for row in rows_of(tmp_path)] == ["sasrec-softmax-ids-lr=1", "sasrec-gbce-ids-n50"]
+    fake_run(tmp_path / "c", "loss=gbce", "optimizer.lr=0.1", scores={"MAP@10": [0.2]}, title="sasrec-gbce-ids-n50")
+    assert "sasrec-gbce-ids-n50" not in [row.label for row in rows_of(tmp_path)]
+
+
 def test_item_net_is_what_was_fitted(tmp_path: Path) -> None:
     fake_run(tmp_path / "auto", scores={"MAP@10": [0.1]}, facts={"n_parameters_item_net_ids": 9.0, "n_parameters_item_net": 9.0})
     (row,) = rows_of(tmp_path)

@@ -16,9 +16,11 @@ import polars as pl
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from mlflow.tracking import MlflowClient
+from sweep_helpers import check_tree
 from test_cli import SMALL
 
 from recseq import cli
+from recseq.sweeps import callback
 from recseq.sweeps.search import study as studies
 from recseq.sweeps.search.objectives import Objective
 from recseq.sweeps.search.options import OptunaSearch
@@ -418,16 +420,17 @@ def test_ctrl_c_leaves_a_study_that_goes_on(search: Search, tmp_path: Path, monk
     "launcher",
     [
         "basic",
+        pytest.param("processes", marks=pytest.mark.slow),
         pytest.param("joblib", marks=pytest.mark.slow),
         pytest.param("submitit_local", marks=pytest.mark.slow),
     ],
 )
 def test_trials_run_under_every_launcher(tmp_path: Path, launcher: str) -> None:
     """As typed, in a process of its own: workers have to find the plugin and the study by themselves."""
-    if launcher != "basic":
+    if launcher not in ("basic", "processes"):
         pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
     (tmp_path / "search_parts.py").write_text((PLUGINS / "search_parts" / "__init__.py").read_text())
-    workers = {"joblib": ["hydra.launcher.n_jobs=2"], "submitit_local": ["hydra.launcher.timeout_min=10"]}.get(launcher, [])
+    workers = {"submitit_local": ["hydra.launcher.timeout_min=10"], "basic": []}.get(launcher, ["hydra.launcher.n_jobs=2"])
     line = ["search=optuna", "search/sampler=grid", "search/pruner=median", "search.pruner.n_startup_trials=2", "search.n_jobs=2"]
     varied = ["splitter.n_splits=2", "splitter.test_size=20D", "model.noise=0.0,0.05,1.0,0.95", "model.crash_above=0.97"]
     program = Path(sys.executable).with_name("recseq")
@@ -439,3 +442,56 @@ def test_trials_run_under_every_launcher(tmp_path: Path, launcher: str) -> None:
     (sweep,) = sweeps(tmp_path)
     assert pl.read_csv(sweep / "leaderboard.csv")["status"].to_list() == ["FINISHED", "FINISHED", "PRUNED", "FAILED"]
     assert "Best trial 0" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["grid", "optuna"])
+def test_a_search_that_was_killed_goes_on_in_its_folder(
+    search: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """Killed after the second trial's results were written and before anybody was told."""
+    import search_parts
+
+    class Killed(BaseException):
+        pass
+
+    sampler = () if kind == "grid" else ("search/sampler=grid",)
+    line = (*USE, f"search={kind}", *sampler, "hydra.sweep.dir=sweep")
+    fit, calls = search_parts.Noisy.fit, []
+
+    def counted(self: Any, *arguments: Any) -> None:
+        calls.append(self.noise)
+        fit(self, *arguments)
+
+    def killed(*arguments: Any) -> None:
+        if arguments[1] == 1:
+            raise Killed
+        write_job(*arguments)
+
+    def untold(self: Study, number: int, folder: Any) -> Any:
+        if number == 1:
+            raise Killed
+        return tell(self, number, folder)
+
+    monkeypatch.setattr(search_parts.Noisy, "fit", counted)
+    write_job, tell = callback.write_job, Study.tell
+    with monkeypatch.context() as patch:
+        patch.setattr("recseq.sweeps.callback.write_job", killed)
+        patch.setattr(callback.SweepCallback, "_close", lambda self, status: callback.unlock_sweep(self.folder))
+        patch.setattr(Study, "tell", untold)
+        patch.setattr(studies, "this_process", lambda: studies_owner(pid=2**22 + 1))
+        with pytest.raises(Killed):
+            search(*line, "model.noise=0.0,0.5,0.25")
+    assert calls == [0.0, 0.5]
+    assert not (tmp_path / "sweep" / "1" / "job.json").exists()
+    assert search(*line, "model.noise=0.0,0.5,0.25") == 0
+    assert calls == [0.0, 0.5, 0.25]
+    assert pl.read_csv(tmp_path / "sweep" / "leaderboard.csv")["status"].to_list() == ["FINISHED"] * 3
+    check_tree(tmp_path, tmp_path / "sweep", n_folds=1)
+    capsys.readouterr()
+    if kind == "grid":
+        assert search(*line, "model.noise=0.0,0.75,0.25") == 1
+        assert "its job 1 was" in capsys.readouterr().err
+    else:
+        assert search(*line, "model.noise=0.0,0.5", "search.study_name=other") == 1
+        assert "has trials of another study" in capsys.readouterr().err
+    assert calls == [0.0, 0.5, 0.25]

@@ -33,7 +33,7 @@ def test_a_run_is_logged_as_a_tree(tmp_path: Path) -> None:
     (top,) = [r for r in found if r.data.tags["recseq.level"] == "run"]
     folds = [r for r in found if r.data.tags["recseq.level"] == "fold"]
     assert {r.info.status for r in found} == {"FINISHED"}
-    assert top.info.run_name == "sasrec-demo"
+    assert top.info.run_name == "sasrec-softmax-ids+categories"
     assert sorted(r.data.tags["recseq.fold"] for r in folds) == ["0", "1"]
     assert {r.data.tags["mlflow.parentRunId"] for r in folds} == {top.info.run_id}
     assert top.data.params["model.n_factors"] == "8"

@@ -1,13 +1,11 @@
 """What a search has found: `search.json`, and the same for the terminal."""
 
 import json
-import shlex
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recseq.report.terminal import console, number
+from recseq.sweeps.rerun import rerun_command
 
 if TYPE_CHECKING:  # the end of any sweep imports this, and needs neither
     from recseq.sweeps.search.jobs import Jobs
@@ -61,18 +59,3 @@ def account(jobs: "Jobs", study: "Study") -> dict[str, Any]:
             for trial in study.best()
         ],
     }
-
-
-def rerun_command(overrides: Sequence[str], hydra_overrides: Sequence[str]) -> str:
-    """The command line that runs a trial alone.
-
-    Args:
-        overrides: Of the job.
-        hydra_overrides: Of the sweep; where configs are found is kept.
-    """
-    words = ["recseq"]
-    for option in ("--config-dir", "-cd"):
-        if option in sys.argv[:-1]:
-            words += [option, sys.argv[sys.argv.index(option) + 1]]
-    words += [override for override in hydra_overrides if override.startswith("hydra.searchpath")]
-    return shlex.join([*words, *overrides])

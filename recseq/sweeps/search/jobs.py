@@ -18,8 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recseq.config import check_config
 from recseq.errors import ConfigError
-from recseq.files import write_json
-from recseq.sweeps.callback import JOB_FILE
+from recseq.sweeps.notes import JOB_FILE, write_job
 
 log = logging.getLogger(__name__)
 
@@ -146,8 +145,7 @@ class Jobs:
         return [*self.fixed, *job.overrides, *([] if known else [f"hydra.mode={RunMode.MULTIRUN.name}"])]
 
     def _note_failure(self, job: Job, error: str) -> None:
-        note = {"job": job.number, "overrides": [*self.fixed, *job.overrides], "status": "FAILED", "error": error}
-        write_json(job.folder / JOB_FILE, note)
+        write_job(job.folder, job.number, [*self.fixed, *job.overrides], "FAILED", error, None)
 
 
 def _consecutive(jobs: Sequence[Job]) -> list[list[Job]]:

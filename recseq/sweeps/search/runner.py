@@ -18,6 +18,7 @@ from recseq.errors import ConfigError, SearchError
 from recseq.files import write_json
 from recseq.metrics.summary import SECONDS
 from recseq.sweeps.callback import log_to_parent
+from recseq.sweeps.plan import require_same_jobs
 from recseq.sweeps.search.best import SEARCH_FILE, account
 from recseq.sweeps.search.jobs import Jobs, read_outcome
 from recseq.sweeps.search.objectives import choose_objectives
@@ -137,6 +138,7 @@ def _run_grid(jobs: Jobs, space: Space) -> None:
     _try_out(jobs, space)
     print(f"Grid of {len(assignments)} configurations over {', '.join(parameter.name for parameter in space.parameters)}", flush=True)
     batch = [jobs.job(number, space.overrides(assignment)) for number, assignment in enumerate(assignments)]
+    require_same_jobs(jobs.folder, [[*jobs.fixed, *job.overrides] for job in batch])
     jobs.launch(batch)
     _complain([job.number for job in batch if read_outcome(job.folder).status != "FINISHED"], len(batch))
 
@@ -158,6 +160,11 @@ def _run_study(jobs: Jobs, space: Space, search: OptunaSearch, lookup: _Lookup) 
     max_resource = int(sample["trainer"]["max_epochs"] if by_epochs else sample["splitter"].get("n_splits", 1))
     name = search.study_name or f"{jobs.folder.parent.name} {jobs.folder.name}"
     study = Study(search, space, objectives, {str(key): value for key, value in plain.items()}, name, max_resource)
+    if not study.resumed and (there := sorted(jobs.folder.glob(f"*/{TRIAL_FILE}"))):
+        raise ConfigError(
+            f"{jobs.folder} has trials of another study, {len(there)} of them; go on with its search.study_name and search.storage, "
+            f"or choose another hydra.sweep.dir"
+        )
     study.settle()
     told = ", ".join(f"{'max' if objective.maximize else 'min'} {objective.column}" for objective in objectives)
     already = f", {study.n_done()} of them done" if study.resumed else ""

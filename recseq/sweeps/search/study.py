@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from recseq.environment import NOT_IDENTITY, without
 from recseq.errors import ConfigError
+from recseq.sweeps.notes import write_job
 from recseq.sweeps.search.jobs import Outcome, read_outcome
 from recseq.sweeps.search.objectives import Objective
 from recseq.sweeps.search.options import OptunaSearch
@@ -152,7 +153,9 @@ class Study:
             if owner is not None and is_alive(owner):
                 log.info("trial %d is running in another sweep, process %s on %s", trial.number, owner["pid"], owner["host"])
                 continue
-            self.tell(trial.number, trial.user_attrs.get(FOLDER))
+            folder = trial.user_attrs.get(FOLDER)
+            if self.tell(trial.number, folder).status == "FINISHED" and folder is not None:  # killed before it was noted
+                write_job(Path(folder), trial.number, trial.user_attrs.get(OVERRIDES, []), "FINISHED", None, None)
 
     def n_done(self) -> int:
         """Trials that count: ended ones that were not interrupted, and those that run elsewhere."""
