@@ -1,6 +1,7 @@
 """What the two-sided benchmarks share: run each side as a process of its own, in turns, and compare medians."""
 
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -39,3 +40,7 @@ def report(title: str, results: Mapping[str, list[dict[str, Any]]], ours: str, t
     for name, value in median.items():
         print(f"  {name:10s} {value * 1000:10.1f} ms  (rounds {min(spread[name]) * 1000:.1f} to {max(spread[name]) * 1000:.1f})")
     print(f"  ratio      {median[theirs] / median[ours]:10.1f} x")
+    if all("cpu_seconds" in line for lines in results.values() for line in lines):  # what counts where others use the machine too
+        cpu = {name: statistics.median(line["cpu_seconds"] for line in lines) for name, lines in results.items()}
+        shown = ", ".join(f"{name} {value:.1f} s" for name, value in cpu.items())
+        print(f"  of processors: {shown}, ratio {cpu[theirs] / cpu[ours]:.1f} x; load average {os.getloadavg()[0]:.1f}")

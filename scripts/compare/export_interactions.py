@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from recseq.config import import_plugins
-from recseq.data.sources import SOURCES
+from recseq.data.prepared import read_prepared
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     options = parser.parse_args()
     config = yaml.safe_load((options.run_folder / "config.yaml").read_text(encoding="utf-8"))
     import_plugins(config["plugins"])
-    dataset = SOURCES.build(config["dataset"]).read()
+    dataset = read_prepared(config)
     options.folder.mkdir(parents=True, exist_ok=True)
     dataset.interactions.frame.write_parquet(options.folder / "interactions.parquet")
     if dataset.item_features is not None:

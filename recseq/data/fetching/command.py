@@ -57,13 +57,17 @@ def print_fetched(source: RemoteDataset) -> None:
 
 
 def print_fetchable(data_folder: str | None) -> None:
-    """A table of all datasets of `conf/dataset` (and of the user's own folder) that are fetched."""
+    """A table of all datasets of `conf/dataset` (and of the user's own folder) that are fetched, and the names of the others."""
     table = Table(box=None, pad_edge=False)
     table.add_column("dataset=", no_wrap=True)
     table.add_column("download", no_wrap=True, justify="right")
     for name in ("digest", "cached", "licence"):
         table.add_column(name, overflow="fold")
-    for name, source, missing in fetchable(data_folder):
+    others = []
+    for name, source, missing in datasets(data_folder):
+        if source is None:
+            others.append(name)
+            continue
         if missing:
             table.add_row(name, f"by {', '.join(missing)}", "", "", source.licence)
             continue
@@ -74,15 +78,17 @@ def print_fetchable(data_folder: str | None) -> None:
         size = megabytes(sum(sizes)) if len(sizes) == len(files) else "unknown"
         table.add_row(name, size, ", ".join(kinds), "yes" if there else "no", source.licence)
     Console(highlight=False).print(table)
-    print(f"\nCache: {data_root(data_folder)} (paths.data, else the environment variable RECSEQ_DATA, moves it)")
+    print(f"\nNot fetched: {', '.join(others)}")
+    print(f"Cache: {data_root(data_folder)} (paths.data, else the environment variable RECSEQ_DATA, moves it)")
 
 
-def fetchable(data_folder: str | None) -> Iterator[tuple[str, RemoteDataset, list[str]]]:
-    """Name, source and options without a value of each dataset that is fetched."""
+def datasets(data_folder: str | None) -> Iterator[tuple[str, RemoteDataset | None, list[str]]]:
+    """Name of each dataset, its source (None where nothing is fetched), and its options without a value."""
     with hydra():
         for name in GlobalHydra.instance().config_loader().get_group_options("dataset"):
             node = compose("config", overrides=[f"dataset={name}"]).dataset
             if not issubclass(SOURCES.find(node.type, "dataset.type"), RemoteDataset):
+                yield name, None, []
                 continue
             missing = [f"dataset.{key}" for key in sorted(OmegaConf.missing_keys(node))]
             plain = OmegaConf.to_container(node, resolve=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from recseq.data.fetching.archives import Gzip, Zip
 
@@ -27,6 +27,29 @@ class RemoteFile:
     published: str | None
     size: int | None
     unpack: Zip | Gzip | None
+
+    @classmethod
+    def at_commit(
+        cls, repository: str, commit: str, path: str, blob: str, size: int | None, unpack: Zip | Gzip | None = None
+    ) -> "RemoteFile":
+        """A file of a repository on GitHub at a commit, whose files do not change.
+
+        Args:
+            repository: `owner/name`.
+            commit: Its full hash.
+            path: The file's path in the repository.
+            blob: Git's name of the file in the tree of that commit, which is a digest of its bytes.
+            size: Bytes.
+            unpack: How it is unpacked.
+        """
+        return cls(
+            name=PurePosixPath(path).name,
+            url=f"https://raw.githubusercontent.com/{repository}/{commit}/{path}",
+            digest=f"git-blob-sha1:{blob}",
+            published=f"https://github.com/{repository}/tree/{commit}/{PurePosixPath(path).parent}".removesuffix("/."),
+            size=size,
+            unpack=unpack,
+        )
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -116,18 +116,22 @@ def parsed_datetimes(table: Table, column: str, datetime_format: str | None) -> 
 
 def from_iso(values: pl.Series) -> pl.Series:
     """ISO 8601 texts to naive UTC; null where a text is none. Each form is tried on what the forms before left over."""
-    # Z means UTC, as does no zone at all.
-    texts = values.str.strip_suffix("Z").str.replace("T", " ", literal=True)
     # Most files have one form, the first value's, and are done after one pass.
-    first = texts.head(1)
+    first = spaced(values.head(1))
     forms = sorted(ISO_FORMATS, key=lambda form: parse(first, form).null_count())
-    parsed = parse(texts, forms[0])
-    for form in forms[1:]:
+    as_written = first.equals(values.head(1))
+    parsed = parse(values if as_written else spaced(values), forms[0])
+    for form in forms:
         left = parsed.is_null().arg_true()
         if left.is_empty():
             break
-        parsed = parsed.scatter(left, parse(texts.gather(left), form))
+        parsed = parsed.scatter(left, parse(spaced(values.gather(left)), form))
     return parsed
+
+
+def spaced(texts: pl.Series) -> pl.Series:
+    """ISO 8601 texts with a space for the T and without Z, which means UTC, as does no zone at all."""
+    return texts.str.strip_suffix("Z").str.replace("T", " ", literal=True)
 
 
 def parse(texts: pl.Series, form: str) -> pl.Series:

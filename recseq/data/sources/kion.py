@@ -10,7 +10,10 @@ from recseq.data.sources.base import SOURCES
 from recseq.data.sources.columns import datetimes, ids, one_sided_items
 from recseq.data.sources.files import read_table, read_typed
 
+REPOSITORY = "irsafilo/KION_DATASET"
 COMMIT = "f69775be31fa5779907cf0a92ddedb70037fb5ae"
+BLOB = "e17ce7994b5e5cc12d3bae5c56eff1eb7bb01d5c"
+"""Git's name of the archive at that commit."""
 INTERACTIONS, ITEMS, USERS = "interactions.csv", "items_en.csv", "users_en.csv"
 COLUMNS = {
     "genre": "genres",
@@ -38,6 +41,8 @@ class Kion(RemoteDataset):
     alone. The others are made the same way; `release_year` is a number. A missing value is no category (RecTools makes it one). The
     user table is kept as `users`, so that results can be looked at by groups of users.
 
+    The repository states no licence; it asks for citation of the paper.
+
     Args:
         path: Folder with the three CSV files; None fetches them.
         features: Item features to take.
@@ -52,7 +57,7 @@ class Kion(RemoteDataset):
     name = "kion"
     licence = "none stated by its authors; published for research"
     citation = "Petrov, Safilo, Tikhonovich, Ignatov 2022, MTS Kion Implicit Contextualised Sequential Dataset, CARS at RecSys"
-    homepage = "https://github.com/irsafilo/KION_DATASET"
+    homepage = f"https://github.com/{REPOSITORY}"
 
     def __init__(
         self,
@@ -68,16 +73,8 @@ class Kion(RemoteDataset):
 
     def remote_files(self) -> list[RemoteFile]:
         """The archive at a commit; git's name of it is its digest."""
-        return [
-            RemoteFile(
-                name="data_en.zip",
-                url=f"{self.homepage}/raw/{COMMIT}/data_en.zip",
-                digest="git-blob-sha1:e17ce7994b5e5cc12d3bae5c56eff1eb7bb01d5c",
-                published=f"{self.homepage}/tree/{COMMIT}",
-                size=80_000_000,
-                unpack=Zip(members={f"data_en/{name}": name for name in (INTERACTIONS, ITEMS, USERS)}, max_bytes=2 * 10**9),
-            )
-        ]
+        unpack = Zip(members={f"data_en/{name}": name for name in (INTERACTIONS, ITEMS, USERS)}, max_bytes=2 * 10**9)
+        return [RemoteFile.at_commit(REPOSITORY, COMMIT, "data_en.zip", BLOB, size=80_000_000, unpack=unpack)]
 
     def read(self) -> Dataset:
         """Read the three files.

@@ -49,17 +49,7 @@ class MovieTweetings(RemoteDataset):
 
     def remote_files(self) -> list[RemoteFile]:
         """Both files at the commit."""
-        return [
-            RemoteFile(
-                name=name,
-                url=f"https://raw.githubusercontent.com/{FORK}/{COMMIT}/latest/{name}",
-                digest=f"git-blob-sha1:{blob}",
-                published=f"https://github.com/{FORK}/tree/{COMMIT}/latest",
-                size=size,
-                unpack=None,
-            )
-            for name, (blob, size) in FILES.items()
-        ]
+        return [RemoteFile.at_commit(FORK, COMMIT, f"latest/{name}", blob, size) for name, (blob, size) in FILES.items()]
 
     def read(self) -> Dataset:
         """Read both files.

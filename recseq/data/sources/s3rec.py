@@ -14,7 +14,7 @@ from recseq.data.sources.files import Table, read_lines, require_file
 from recseq.errors import DataError
 
 COMMIT = "2a81540ae18615d88ef88227b0c066e5b74781e5"
-HOMEPAGE = "https://github.com/RUCAIBox/CIKM2020-S3Rec"
+REPOSITORY = "RUCAIBox/CIKM2020-S3Rec"
 BLOBS = {
     "Beauty.txt": ("a29773026846d857ec8176cb25f37b23ecf20155", 1_090_094),
     "Beauty_item2attributes.json": ("805189e7a6dd1005ef38344f5d556f27b8dc240f", 305_674),
@@ -63,7 +63,7 @@ class S3Rec(RemoteDataset):
     name = "s3rec"
     licence = "none stated"
     citation = "Zhou et al. 2020, S3-Rec, CIKM, arXiv:2008.07873"
-    homepage = HOMEPAGE
+    homepage = f"https://github.com/{REPOSITORY}"
 
     def __init__(
         self,
@@ -77,17 +77,8 @@ class S3Rec(RemoteDataset):
 
     def remote_files(self) -> list[RemoteFile]:
         """The sequences and the attributes."""
-        return [
-            RemoteFile(
-                name=name,
-                url=f"https://raw.githubusercontent.com/RUCAIBox/CIKM2020-S3Rec/{COMMIT}/data/{name}",
-                digest=f"git-blob-sha1:{BLOBS[name][0]}",
-                published=f"{HOMEPAGE}/tree/{COMMIT}/data",
-                size=BLOBS[name][1],
-                unpack=None,
-            )
-            for name in (f"{self.subset}.txt", f"{self.subset}_item2attributes.json")
-        ]
+        names = (f"{self.subset}.txt", f"{self.subset}_item2attributes.json")
+        return [RemoteFile.at_commit(REPOSITORY, COMMIT, f"data/{name}", *BLOBS[name]) for name in names]
 
     def read(self) -> Dataset:
         """Read both files.

@@ -12,7 +12,7 @@ from recseq.data.sources.columns import ids
 from recseq.data.sources.files import read_fields
 
 COMMIT = "e3738967fddab206d6eeb4fda433e7a7034dd8b1"
-HOMEPAGE = "https://github.com/kang205/SASRec"
+REPOSITORY = "kang205/SASRec"
 BLOBS = {
     "Beauty": "cee2ab468d220772a9dfefed9aa9c492dc9b3418",
     "Steam": "a0e80e7ae37ef2cf9410daf23c3e28ea6f6c31b7",
@@ -46,7 +46,7 @@ class SASRecText(RemoteDataset):
     name = "sasrec"
     licence = "Apache-2.0 (the repository's); terms of Amazon, Steam and MovieLens for the data"
     citation = "Kang, McAuley 2018, Self-Attentive Sequential Recommendation, ICDM, arXiv:1808.09781"
-    homepage = HOMEPAGE
+    homepage = f"https://github.com/{REPOSITORY}"
 
     def __init__(self, *, subset: Literal["Beauty", "Steam", "Video", "ml-1m"], path: str | None, data_folder: str | None = None) -> None:
         super().__init__(path=path, data_folder=data_folder)
@@ -54,17 +54,7 @@ class SASRecText(RemoteDataset):
 
     def remote_files(self) -> list[RemoteFile]:
         """The one file."""
-        file = f"{self.subset}.txt"
-        return [
-            RemoteFile(
-                name=file,
-                url=f"https://raw.githubusercontent.com/kang205/SASRec/{COMMIT}/data/{file}",
-                digest=f"git-blob-sha1:{BLOBS[self.subset]}",
-                published=f"{HOMEPAGE}/tree/{COMMIT}/data",
-                size=None,
-                unpack=None,
-            )
-        ]
+        return [RemoteFile.at_commit(REPOSITORY, COMMIT, f"data/{self.subset}.txt", BLOBS[self.subset], size=None)]
 
     def read(self) -> Dataset:
         """Read the file.

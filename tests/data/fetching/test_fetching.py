@@ -330,3 +330,11 @@ def test_a_folder_of_the_users_is_not_verified_but_must_be_whole(tmp_path: Path)
     assert Small(path=str(tmp_path)).folder() == tmp_path
     (tmp_path / "other.csv").write_text("")
     assert Small(path=str(tmp_path / "other.csv")).files() == [tmp_path / "other.csv"]
+
+
+def test_a_file_of_a_repository_at_a_commit() -> None:
+    file = RemoteFile.at_commit("owner/name", "c0ffee", "data/a.csv", "b10b", 10)
+    assert (file.name, file.digest) == ("a.csv", "git-blob-sha1:b10b")
+    assert file.url == "https://raw.githubusercontent.com/owner/name/c0ffee/data/a.csv"
+    assert file.published == "https://github.com/owner/name/tree/c0ffee/data"
+    assert RemoteFile.at_commit("owner/name", "c0ffee", "a.zip", "b10b", None).published == "https://github.com/owner/name/tree/c0ffee"

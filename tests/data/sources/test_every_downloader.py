@@ -133,6 +133,7 @@ def test_mode_fetch_lists_what_is_fetched(tmp_path: Path) -> None:
     assert "262 MB" in rows["movielens_25m"]
     assert "md5" in rows["movielens_25m"]
     assert "demo_kion" not in rows
+    assert rows["Not"] == "Not fetched: complete_journey, demo, demo_kion, tabular"
     assert "mode=fetch" in recseq(tmp_path, "--help").stdout
     assert not list((tmp_path / "outputs").rglob("*.*"))
 
