@@ -9,24 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-from conftest import TINY_MODEL
-
-SMALL = (
-    "dataset.n_users=300",
-    "dataset.n_items=60",
-    "dataset.n_interactions=2000",
-    "dataset.n_directors=10",
-    "dataset.n_genres=5",
-    *TINY_MODEL,
-    "model.batch_size=64",
-    "trainer=cpu",
-    "trainer.max_epochs=1",
-)
-
-
-def recseq(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("recseq")
-    return subprocess.run([str(program), *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+from command_line import SMALL, recseq
 
 
 def run_folder(folder: Path) -> Path:
@@ -42,7 +25,7 @@ def test_the_program_starts_without_torch() -> None:
 def test_help_shows_examples_and_groups(tmp_path: Path) -> None:
     done = recseq(tmp_path, "--help")
     assert done.returncode == 0
-    for text in ("== Examples ==", "recseq -m model=sasrec,popular", "dataset: complete_journey, demo, demo_kion, kion, movielens_100k"):
+    for text in ("== Examples ==", "recseq -m model=sasrec,popular", "complete_journey, demo, demo_kion, kion, movielens_100k"):
         assert text in done.stdout
     assert not (tmp_path / "outputs").exists()
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from command_line import SMALL, recseq
 from conftest import composed
 from mlflow.tracking import MlflowClient
 from omegaconf import OmegaConf
-from test_cli import SMALL, recseq
 
 from recseq.errors import ConfigError
 from recseq.modes import run

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from command_line import SMALL, recseq
 from sweep_helpers import check_tree, leaderboard, logged, start, wait_for
-from test_cli import SMALL, recseq
 
 ROWS = (*SMALL[:-1], "trainer.max_epochs=2", "trainer.enable_progress_bar=false", "splitter.n_splits=2", "splitter.test_size=20D")
 ROWS += ("model=sasrec,bert4rec", "loss=softmax,gbce", "item_net=[ids],[ids,categories]", "hydra.sweep.dir=sweep")

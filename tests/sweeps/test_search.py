@@ -14,10 +14,10 @@ from typing import Any
 import optuna
 import polars as pl
 import pytest
+from command_line import SMALL
 from hydra.core.global_hydra import GlobalHydra
 from mlflow.tracking import MlflowClient
 from sweep_helpers import check_tree
-from test_cli import SMALL
 
 from recseq import cli
 from recseq.sweeps import callback

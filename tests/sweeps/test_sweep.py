@@ -5,8 +5,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from command_line import SMALL, recseq
 from mlflow.tracking import MlflowClient
-from test_cli import SMALL, recseq
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from typing import Any
 
 import polars as pl
 import pytest
+from command_line import SMALL, recseq
 from conftest import composed
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
-from test_cli import SMALL, recseq
 from test_mlflow import SMALL as RUN
 
 from recseq.modes import run

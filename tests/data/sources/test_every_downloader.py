@@ -1,11 +1,10 @@
 """Every dataset that is fetched, from a server on this machine: a small archive in the true format, well and badly served."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import recseq
 from loopback import Loopback, left_in, zipped
 from served_datasets import BODIES, MOVIETWEETINGS, UNVERIFIED, rows_of, served, source_of
 
@@ -91,10 +90,8 @@ def test_the_limit_of_unpacked_bytes_is_beyond_what_the_archives_hold() -> None:
                 assert 10 * file.size <= file.unpack.max_bytes <= 30 * file.size
 
 
-def recseq(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"RECSEQ_DATA": str(folder / "cache"), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "recseq.cli", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+def typed(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return recseq(folder, *arguments, environment={"RECSEQ_DATA": str(folder / "cache"), "COLUMNS": "200"})
 
 
 @pytest.fixture
@@ -109,7 +106,7 @@ def cached(tmp_path: Path, movietweetings: Path) -> Path:
 
 def test_mode_fetch_verifies_and_says_what_there_is(cached: Path) -> None:
     """The real files, put there by hand, have the digests of the commit: no network is needed."""
-    done = recseq(cached, "mode=fetch", "dataset=movietweetings")
+    done = typed(cached, "mode=fetch", "dataset=movietweetings")
     assert done.returncode == 0, done.stderr
     for text in (
         f"movietweetings is in {cached / 'cache' / 'movietweetings'}",
@@ -123,7 +120,7 @@ def test_mode_fetch_verifies_and_says_what_there_is(cached: Path) -> None:
 
 
 def test_mode_fetch_lists_what_is_fetched(tmp_path: Path) -> None:
-    done = recseq(tmp_path, "mode=fetch")
+    done = typed(tmp_path, "mode=fetch")
     assert done.returncode == 0, done.stderr
     assert "The dataset demo needs no fetching" in done.stdout
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line}
@@ -134,11 +131,11 @@ def test_mode_fetch_lists_what_is_fetched(tmp_path: Path) -> None:
     assert "md5" in rows["movielens_25m"]
     assert "demo_kion" not in rows
     assert rows["Not"] == "Not fetched: complete_journey, demo, demo_kion, tabular"
-    assert "mode=fetch" in recseq(tmp_path, "--help").stdout
+    assert "mode=fetch" in typed(tmp_path, "--help").stdout
     assert not list((tmp_path / "outputs").rglob("*.*"))
 
 
 def test_mode_fetch_is_no_sweep(tmp_path: Path) -> None:
-    done = recseq(tmp_path, "-m", "mode=fetch", "dataset=kion", "tracking=none")
+    done = typed(tmp_path, "-m", "mode=fetch", "dataset=kion", "tracking=none")
     assert done.returncode != 0
     assert "mode=fetch is no job of a sweep; leave out -m and experiment=" in done.stderr + done.stdout
