@@ -172,6 +172,7 @@ def test_an_encrypted_member_is_refused(loopback: Loopback, tmp_path: Path) -> N
         (gzip.compress(b"x" * 1000)[:-4], "is no sound gzip file"),
         (b"plain", "is no sound gzip file"),
     ],
+    ids=["bomb", "cut", "no gzip"],
 )
 def test_gzip_files_that_are_refused(loopback: Loopback, tmp_path: Path, body: bytes, reason: str) -> None:
     file = archive(loopback.put("a.csv.gz", body), body, Gzip(name="a.csv", max_bytes=1000), "a.csv.gz")
