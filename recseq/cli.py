@@ -24,7 +24,7 @@ def task(composed: DictConfig) -> float:
     Returns:
         The value of `metrics.objective`.
     """
-    from recseq.experiment import run  # here, not above: it brings torch, Lightning and MLflow
+    from recseq.modes import run  # here, not above: it brings torch, Lightning and MLflow
 
     hydra_config = HydraConfig.get()
     folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -11,10 +10,8 @@ from typing import Any
 
 import polars as pl
 import yaml
-from omegaconf import DictConfig
 
-from recseq.config import MetricOptions, check_config
-from recseq.data.fetching.command import fetch_dataset
+from recseq.config import MetricOptions
 from recseq.data.interactions import Dataset
 from recseq.data.prepared import read_prepared
 from recseq.environment import config_hash, data_hash, provenance, split_hash
@@ -40,53 +37,11 @@ from recseq.tracking.names import run_name
 from recseq.tracking.record import RUN_FILE, RunRecord, describe_dataset, override_tags, run_params
 from recseq.tracking.run_folder import ENVIRONMENT_FILE, environment_text, forget_run, log_epochs, log_fold, log_results, start_fold
 from recseq.tracking.surviving import noted, open_tracker
-from recseq.tracking.upload import upload
 from recseq.training.trainer import TrainerOptions, require_device
 
 log = logging.getLogger(__name__)
 
 IDENTITY = ("recseq.data_hash", "recseq.config_hash")
-NO_JOBS = {
-    **dict.fromkeys(("report", "upload"), "looks at finished runs"),
-    **{"describe": "looks at one dataset", "fetch": "fetches one dataset"},
-}
-"""What the modes do that fit no job of a sweep."""
-
-
-def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None, overrides: Sequence[str] = ()) -> float:
-    """Check a composed config and do what its `mode` says.
-
-    Args:
-        composed: The config as Hydra composed it.
-        folder: The run's folder.
-        sweep_folder: Folder of the sweep that the run is a job of; None for a single run.
-        overrides: What was typed for this run; names and tags tell of it.
-
-    Returns:
-        The value of `metrics.objective`, for a sweep to optimise; NaN of a mode that measures nothing.
-
-    Raises:
-        RecseqError: Anything that the user can mend.
-    """
-    config = check_config(composed)
-    mode = config["mode"]
-    if mode in NO_JOBS and sweep_folder is not None:
-        raise ConfigError(f"mode={mode} {NO_JOBS[mode]} and is no job of a sweep; leave out -m and experiment=")
-    if mode == "fetch":
-        fetch_dataset(config, folder)
-    elif mode == "describe":
-        from recseq.report.describe import describe  # here, not above: it brings plotly and matplotlib, which no other mode needs
-
-        describe(config, read_dataset(config), folder)
-    elif mode == "upload":
-        upload(config)
-    elif mode == "report":
-        from recseq.report.command import report  # as describe
-
-        report(config, folder)
-    else:
-        return cross_validate(config, folder, sweep_folder, overrides)
-    return math.nan
 
 
 def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | None, overrides: Sequence[str] = ()) -> float:

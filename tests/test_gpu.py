@@ -11,7 +11,7 @@ from data.test_packing import store_of
 
 from recseq.data.batches import TrainLoader
 from recseq.data.objectives import Shifted
-from recseq.experiment import run
+from recseq.modes import run
 from recseq.nets.combiner import SumCombiner
 from recseq.nets.encoder import SequenceEncoder
 from recseq.nets.item_net import IdsBlock, ItemNet

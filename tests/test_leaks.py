@@ -19,11 +19,11 @@ from recseq.config import check_config
 from recseq.data.interactions import Dataset
 from recseq.data.sources import SOURCES
 from recseq.environment import digest
-from recseq.experiment import run
 from recseq.model_specs import groups_of, model_options
 from recseq.models import MODELS
 from recseq.models.popular import Popular
 from recseq.models.sequential import SequentialRecommender
+from recseq.modes import run
 from recseq.splitting import SPLITTERS
 from recseq.training.context import FitContext
 

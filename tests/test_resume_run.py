@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from recseq import folds
 from recseq.errors import ConfigError
-from recseq.experiment import run
+from recseq.modes import run
 from recseq.training.callbacks import EpochEnd
 
 OPTIONS = (

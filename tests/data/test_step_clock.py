@@ -8,9 +8,9 @@ from conftest import composed, interactions
 
 from recseq.data.interactions import Interactions
 from recseq.errors import DataError
-from recseq.experiment import run
 from recseq.metrics import METRICS
 from recseq.models.popular import Popular
+from recseq.modes import run
 from recseq.splitting import SPLITTERS
 from recseq.training.context import FitContext
 from recseq.training.validation import LastInteraction, LastRange, Scoring

@@ -12,7 +12,7 @@ from conftest import composed, interactions
 from recseq.data.description import describe_dataset
 from recseq.data.interactions import Dataset
 from recseq.errors import ConfigError
-from recseq.experiment import run
+from recseq.modes import run
 from recseq.report.describe import describe_folds, page, tables
 from recseq.splitting import SPLITTERS
 

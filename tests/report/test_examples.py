@@ -9,7 +9,7 @@ from conftest import composed
 
 from recseq.data.sources import SOURCES
 from recseq.errors import ConfigError
-from recseq.experiment import run
+from recseq.modes import run
 from recseq.report.examples import examples_of, items_to_compare, print_examples, read_examples
 from recseq.report.options import ReportOptions
 from recseq.report.rows import Row, make_rows

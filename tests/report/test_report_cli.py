@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from test_cli import SMALL, recseq
 
 from recseq.errors import ConfigError
-from recseq.experiment import run
+from recseq.modes import run
 from recseq.report.runs import runs_of_experiment
 
 SIZES = (*SMALL[:5], "size=small", "size.n_factors=8", "size.n_heads=2", "trainer=debug")

@@ -13,8 +13,8 @@ from splitting.test_split_goldens import generated
 
 from recseq.config import check_config
 from recseq.errors import ConfigError
-from recseq.experiment import run
 from recseq.files import conf_folder
+from recseq.modes import run
 from recseq.splitting import SPLITTERS
 
 NAMES = sorted(path.stem for path in (conf_folder() / "splitter").glob("*.yaml"))

@@ -6,7 +6,7 @@ from conftest import TINY_MODEL, composed
 from mlflow.tracking import MlflowClient
 
 from recseq.errors import DataError
-from recseq.experiment import run
+from recseq.modes import run
 
 SMALL = (
     *("dataset.n_users=200", "dataset.n_items=50", "dataset.n_interactions=1200", "dataset.n_directors=10", "dataset.n_genres=5"),

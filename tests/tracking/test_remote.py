@@ -21,7 +21,7 @@ from mlflow.tracking import MlflowClient
 from test_cli import SMALL, recseq
 from test_mlflow import SMALL as RUN
 
-from recseq.experiment import run
+from recseq.modes import run
 from recseq.tracking.mlflow import MlflowTracker
 
 TWO_FOLDS = (*RUN, "splitter.n_splits=2", "splitter.test_size=10D", "trainer.max_epochs=2")

@@ -141,4 +141,4 @@ def test_mode_fetch_lists_what_is_fetched(tmp_path: Path) -> None:
 def test_mode_fetch_is_no_sweep(tmp_path: Path) -> None:
     done = recseq(tmp_path, "-m", "mode=fetch", "dataset=kion", "tracking=none")
     assert done.returncode != 0
-    assert "mode=fetch fetches one dataset and is no job of a sweep; leave out -m" in done.stderr + done.stdout
+    assert "mode=fetch is no job of a sweep; leave out -m and experiment=" in done.stderr + done.stdout

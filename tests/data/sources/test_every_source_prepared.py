@@ -10,7 +10,7 @@ from served_datasets import BODIES, UNVERIFIED, rows_of, served
 
 from recseq.data import prepared
 from recseq.data.sources import SOURCES, KnowsFiles
-from recseq.experiment import run
+from recseq.modes import run
 
 
 @pytest.mark.parametrize("name", SOURCES.names())

@@ -1,0 +1,70 @@
+"""What the program does: one function for each `mode`."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from recseq.config import check_config
+from recseq.errors import ConfigError
+from recseq.experiment import cross_validate, read_dataset
+
+
+def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None, overrides: Sequence[str] = ()) -> float:
+    """Check a composed config and do what its `mode` says.
+
+    Args:
+        composed: The config as Hydra composed it.
+        folder: The run's folder.
+        sweep_folder: Folder of the sweep that the run is a job of; None for a single run.
+        overrides: What was typed for this run; names and tags tell of it.
+
+    Returns:
+        The value of `metrics.objective`, for a sweep to optimise; NaN of a mode that measures nothing.
+
+    Raises:
+        RecseqError: Anything that the user can mend.
+    """
+    config = check_config(composed)
+    mode = config["mode"]
+    if mode == "cross_validate":
+        return cross_validate(config, folder, sweep_folder, overrides)
+    if sweep_folder is not None:
+        raise ConfigError(f"mode={mode} is no job of a sweep; leave out -m and experiment=")
+    MODES[mode](config, folder)
+    return math.nan
+
+
+# Each imports what it needs when it is asked for: reports bring plotly and matplotlib, which no other mode needs.
+def _describe(config: Mapping[str, Any], folder: Path) -> None:
+    from recseq.report.describe import describe
+
+    describe(config, read_dataset(config), folder)
+
+
+def _report(config: Mapping[str, Any], folder: Path) -> None:
+    from recseq.report.command import report
+
+    report(config, folder)
+
+
+def _upload(config: Mapping[str, Any], folder: Path) -> None:
+    from recseq.tracking.upload import upload
+
+    upload(config)
+
+
+def _fetch(config: Mapping[str, Any], folder: Path) -> None:
+    from recseq.data.fetching.command import fetch_dataset
+
+    fetch_dataset(config, folder)
+
+
+MODES: Mapping[str, Callable[[Mapping[str, Any], Path], None]] = {
+    "describe": _describe,
+    "fetch": _fetch,
+    "report": _report,
+    "upload": _upload,
+}
