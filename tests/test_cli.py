@@ -25,7 +25,11 @@ def test_the_program_starts_without_torch() -> None:
 def test_help_shows_examples_and_groups(tmp_path: Path) -> None:
     done = recseq(tmp_path, "--help")
     assert done.returncode == 0
-    for text in ("== Examples ==", "recseq -m model=sasrec,popular", "complete_journey, demo, demo_kion, kion, movielens_100k"):
+    for text in (
+        "== Examples ==",
+        "recseq -m model=sasrec,popular",
+        "dataset: amazon_2014, amazon_2018, amazon_2023, complete_journey, demo, demo_kion, kion, movielens_100k",
+    ):
         assert text in done.stdout
     assert not (tmp_path / "outputs").exists()
 
