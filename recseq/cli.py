@@ -52,14 +52,15 @@ def main() -> None:
 def refuse_unknown_choices(arguments: list[str]) -> None:
     """Stop with the list of choices where an override names a file that a config group does not have.
 
-    Hydra's own message lists none for `item_net=[typo]`. Groups with a search path of the user's (`--config-dir`) are left to Hydra.
+    Hydra's own message lists none for `item_net=[typo]`. Groups with a search path of the user's (`--config-dir`) are left to Hydra, and
+    so are Hydra's own, which plugins add to.
     """
     if any(argument.startswith(("--config-dir", "-cd", "--config-path", "-cp", "hydra.searchpath=")) for argument in arguments):
         return
     for argument in arguments:
         group, separator, choice = argument.partition("=")
         folder = conf_folder() / group
-        if not separator or not group or group.startswith(("-", "+", "~", ".", "/")) or not folder.is_dir():
+        if not separator or not group or group.startswith(("-", "+", "~", ".", "/", "hydra/")) or not folder.is_dir():
             continue
         names = sorted(path.stem for path in folder.glob("*.yaml"))
         for name in choice.strip("'\"").replace("[", "").replace("]", "").split(","):

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from command_line import SMALL, recseq
 
+from recseq.cli import refuse_unknown_choices
+
 
 def run_folder(folder: Path) -> Path:
     (found,) = (folder / "outputs" / "runs").glob("*/*")
@@ -209,3 +211,9 @@ def test_ctrl_c_in_training_says_so_and_marks_the_run_killed(tmp_path: Path) -> 
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/outputs/mlflow.db")
     assert {run.info.status for run in client.search_runs(["1"])} == {"KILLED"}
     assert not list(tmp_path.glob("outputs/runs/*/*/fold_*"))
+
+
+def test_launchers_of_plugins_are_left_to_hydra() -> None:
+    refuse_unknown_choices(["-m", "hydra/launcher=submitit_local"])
+    with pytest.raises(SystemExit, match="loss has no 'typo'"):
+        refuse_unknown_choices(["loss=typo"])
