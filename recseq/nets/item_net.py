@@ -57,6 +57,14 @@ class ItemNetBlock(nn.Module, ABC):
         known_width = self.forward().shape[1]
         return torch.zeros(new.n_items, known_width), torch.zeros(new.n_items, dtype=torch.bool)
 
+    def files(self) -> dict[str, pl.DataFrame | None]:
+        """What was read from files that options name, so that a saved model needs them no more.
+
+        Returns:
+            By option, a table that is valid as a Parquet file in its place; None: the option is to be empty then.
+        """
+        return {}
+
 
 ITEM_NET_BLOCKS: Registry[ItemNetBlock] = Registry("item-net block", ("n_rows", "n_factors", "vocabulary", "item_features"))
 
@@ -229,6 +237,10 @@ class PretrainedBlock(ItemNetBlock):
     def forward(self) -> torch.Tensor:
         """Projected vectors, (R, D)."""
         return self.dropout(self.linear(self.vectors))
+
+    def files(self) -> dict[str, pl.DataFrame | None]:
+        """The vectors."""
+        return {"path": pl.DataFrame([self.source.item_ids, pl.Series("vector", self.source.vectors)]), "ids": None}
 
     def described_items(self) -> pl.Series:
         """Items with a vector."""

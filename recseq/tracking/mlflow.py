@@ -73,7 +73,7 @@ class MlflowTracker(Tracker):
             if uri.startswith(("http://", "https://")):
                 require_server(uri)
             with one_at_a_time(uri):
-                self.client = MlflowClient(tracking_uri=_absolute(uri))
+                self.client = MlflowClient(tracking_uri=store_address(uri))
                 self.experiment_id = self._experiment(experiment, artifacts)
         except (MlflowException, OSError) as error:
             raise ConfigError(f"tracking.uri is {uri!r}, which cannot be opened: {str(error).splitlines()[0]}") from None
@@ -239,7 +239,7 @@ def artifact_link(path: str) -> str:
     return f"get-artifact?path={path}&run_uuid={{run_id}}"
 
 
-def _absolute(uri: str) -> str:
+def store_address(uri: str) -> str:
     """A SQLite store by its full path: MLflow keeps opened stores by their address, which must mean one file wherever the process goes."""
     prefix = "sqlite:///"
     return prefix + str(Path(uri.removeprefix(prefix)).absolute()) if uri.startswith(prefix) else uri
@@ -275,18 +275,30 @@ def require_server(uri: str) -> None:
         urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CONNECT_SECONDS).close()
 
 
-def run_folders(uri: str, experiment: str) -> list[tuple[str, str, Path | None]]:
-    """The runs of an experiment, oldest first: name, status, and folder where the run tells of one. Makes nothing in the store.
+def existing_store(uri: str) -> MlflowClient:
+    """A client of a store that is there; makes nothing.
 
     Raises:
-        ConfigError: The store cannot be opened, or has no such experiment.
+        ConfigError: It cannot be opened.
     """
     try:
         if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
             raise OSError("there is no such file")  # MLflow's client would make one
         if uri.startswith(("http://", "https://")):
             require_server(uri)
-        client = MlflowClient(tracking_uri=_absolute(uri))
+        return MlflowClient(tracking_uri=store_address(uri))
+    except (MlflowException, OSError) as error:
+        raise ConfigError(f"tracking.uri is {uri!r}, which cannot be opened: {str(error).splitlines()[0]}") from None
+
+
+def run_folders(uri: str, experiment: str) -> list[tuple[str, str, Path | None]]:
+    """The runs of an experiment, oldest first: name, status, and folder where the run tells of one. Makes nothing in the store.
+
+    Raises:
+        ConfigError: The store cannot be opened, or has no such experiment.
+    """
+    client = existing_store(uri)
+    try:
         found = client.get_experiment_by_name(experiment)
         if found is None:
             names = sorted(each.name for each in client.search_experiments())

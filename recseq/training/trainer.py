@@ -59,6 +59,16 @@ def require_device(options: TrainerOptions) -> None:
         raise ConfigError("trainer.accelerator is 'gpu', but this machine has no CUDA device; use trainer=cpu or trainer=auto")
 
 
+def inference_device(options: TrainerOptions) -> torch.device:
+    """Where a model that is loaded ranks: what `trainer.accelerator` says, the CPU for `auto` on a machine without CUDA.
+
+    Raises:
+        ConfigError: The device asked for is not there.
+    """
+    require_device(options)
+    return torch.device("cuda" if options.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+
+
 def make_trainer(options: TrainerOptions, context: FitContext, watch: Watch | None = None) -> pl.Trainer:
     """A trainer for one fit.
 
