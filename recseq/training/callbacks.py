@@ -10,10 +10,13 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
+from recseq import termination
 from recseq.errors import TrainingError
+from recseq.files import written_aside
 from recseq.training.context import FitContext
+from recseq.training.progress import EpochSums, in_middle_of_epoch, n_batches_done
 
 log = logging.getLogger(__name__)
 
@@ -79,30 +82,39 @@ class _Patience(EarlyStopping):
 class EpochEnd(pl.Callback):
     """Sets the loader's epoch, scores the validation part and hands the epoch's metrics on.
 
-    Its state makes a resumed training that of one without a break: random numbers go on where they were, and the metrics of the epochs
-    before are handed on again.
+    Its state makes a resumed training that of one without a break: random numbers go on where they were when the state was saved, an epoch
+    in whose middle that was goes on with the batch and the sums where it was, and the metrics of the epochs before are handed on again.
     """
 
     def __init__(self, context: FitContext, watch: Watch | None) -> None:
         self.context = context
         self.watch = watch
         self.history: list[dict[str, float]] = []
-        self.n_restored = 0
+        self.epochs_restored = 0.0
         self.random_state: list[torch.Tensor] = []
+        self.sums = EpochSums()
 
-    def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
-        return {"history": self.history, "random_state": random_state()}
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """State for the checkpoint, all of it of this moment."""
+        checkpoint["recseq"] = {"history": self.history, "random_state": random_state(), "sums": self.sums.state_dict(trainer)}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From the checkpoint."""
-        self.history, self.random_state = state_dict["history"], state_dict["random_state"]
-        self.n_restored = len(self.history)
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """State from the checkpoint."""
+        state = checkpoint["recseq"]
+        self.history, self.random_state = state["history"], state["random_state"]
+        self.sums.load_state_dict(state["sums"])
+        self.epochs_restored = len(self.history)
         for epoch, metrics in enumerate(self.history, start=1):
             self.context.log_epoch(metrics, epoch)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Random numbers go on where the checkpoint was; set late, so that nothing draws in between."""
+        """Order and random numbers go on where the checkpoint was; set late, so that nothing draws in between."""
+        if n_done := n_batches_done(trainer):
+            loader: Any = trainer.train_dataloader
+            loader.go_on(trainer.current_epoch, n_done)
+            self.epochs_restored += n_done / trainer.num_training_batches
+        else:
+            self.sums.load_state_dict({})  # those of an epoch that has ended
         if self.random_state:
             set_random_state(self.random_state)
 
@@ -111,9 +123,13 @@ class EpochEnd(pl.Callback):
         loader: Any = trainer.train_dataloader
         loader.set_epoch(trainer.current_epoch)
 
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Behind a break, go on with the epoch's sums."""
+        self.sums.add_restored(trainer)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Score, say, hand on."""
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = {name: float(value) for name, value in (trainer.callback_metrics | self.sums.finish()).items()}
         if "train_loss" in metrics and not math.isfinite(metrics["train_loss"]):
             raise TrainingError(
                 f"{self.context.label}: the loss is {metrics['train_loss']} after epoch {trainer.current_epoch + 1}; training diverged, "
@@ -130,6 +146,49 @@ class EpochEnd(pl.Callback):
         self.context.log_epoch(metrics, trainer.current_epoch + 1)
 
 
+class LastState(Checkpoint):
+    """Keeps the last state of training, and stops training where it can go on exactly when the process is told to end.
+
+    Args:
+        file: Where; None keeps nothing.
+        every_n_batches: Save within an epoch each time so many batches are done; None saves at the ends of epochs only. Where gradients
+            are accumulated it waits for the step.
+    """
+
+    def __init__(self, file: Path | None, every_n_batches: int | None) -> None:
+        self.file = file
+        self.every_n_batches = every_n_batches
+        self._n_unsaved = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning has put its own handler in front, which stops at moments of its own."""
+        termination.put_back()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Save when it is time to, stop when told to."""
+        self._n_unsaved += 1
+        if not in_middle_of_epoch(trainer):
+            return
+        stop = termination.requested()
+        if stop or (self.every_n_batches is not None and self._n_unsaved >= self.every_n_batches):
+            self._save(trainer)
+        if stop:
+            raise termination.Terminated
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save, stop when told to."""
+        self._save(trainer)
+        if termination.requested():
+            raise termination.Terminated
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        """Lightning's own writing is not atomic where the temporary folder lies on another disk."""
+        self._n_unsaved = 0
+        if self.file is not None:
+            with written_aside(self.file) as aside:
+                trainer.save_checkpoint(aside)
+
+
 class ProgressBar(TQDMProgressBar):
     """One bar an epoch, named after the fit."""
 
@@ -142,6 +201,12 @@ class ProgressBar(TQDMProgressBar):
         bar = super().init_train_tqdm()
         bar.set_description(self.label)
         return bar
+
+    def on_train_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """An epoch that goes on in its middle is not started again."""
+        super().on_train_start(trainer, *args)
+        if n_batches_done(trainer):
+            self.on_train_epoch_start(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         """Say which epoch it is."""

@@ -7,13 +7,13 @@ from typing import Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 
+from recseq import termination
 from recseq.data.batches import TrainLoader
 from recseq.errors import ConfigError
 from recseq.options import NonNegativeFloat, PositiveInt
-from recseq.training.callbacks import EpochEnd, ProgressBar, Watch
-from recseq.training.context import LAST, FitContext
+from recseq.training.callbacks import EpochEnd, LastState, ProgressBar, Watch
+from recseq.training.context import FitContext
 from recseq.training.lightning_module import SequentialModule
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,8 @@ class TrainerOptions:
         gradient_clip_val: Largest gradient norm; None does not clip.
         limit_train_batches: Stop each epoch after so many batches; None takes all.
         enable_progress_bar: Show Lightning's bar.
-        checkpoint: Save the last state of training into the fold's folder.
+        checkpoint: Save the last state of training into the fold's folder, after each epoch and when the process is told to end.
+        checkpoint_every_n_batches: Save it within epochs too, each time so many batches are done; None does not.
     """
 
     accelerator: Literal["auto", "cpu", "gpu"]
@@ -47,6 +48,7 @@ class TrainerOptions:
     limit_train_batches: PositiveInt | None
     enable_progress_bar: bool
     checkpoint: bool
+    checkpoint_every_n_batches: PositiveInt | None
 
 
 def require_device(options: TrainerOptions) -> None:
@@ -74,11 +76,11 @@ def make_trainer(options: TrainerOptions, context: FitContext, watch: Watch | No
     callbacks: list[pl.Callback] = [EpochEnd(context, watch)]
     if options.enable_progress_bar:
         callbacks.append(ProgressBar(context.label))
-    save = options.checkpoint and context.folder is not None
+    folder = context.folder if options.checkpoint else None
     if watch is not None:
-        callbacks += watch.callbacks(context.folder if save else None)
-    if save:  # behind what watches: it saves their state too
-        callbacks.append(ModelCheckpoint(context.folder, filename=LAST, save_top_k=1, enable_version_counter=False))
+        callbacks += watch.callbacks(folder)
+    file = context.state_file if options.checkpoint else None
+    callbacks.append(LastState(file, options.checkpoint_every_n_batches))  # behind all others: it saves their state too
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="GPU available but not used")
         return pl.Trainer(
@@ -91,15 +93,14 @@ def make_trainer(options: TrainerOptions, context: FitContext, watch: Watch | No
             limit_train_batches=options.limit_train_batches if options.limit_train_batches is not None else 1.0,
             enable_progress_bar=options.enable_progress_bar,
             enable_model_summary=False,
-            enable_checkpointing=save or watch is not None,
             logger=False,
             callbacks=callbacks,
             use_distributed_sampler=False,
         )
 
 
-def fit_module(trainer: pl.Trainer, module: SequentialModule, batches: TrainLoader, context: FitContext) -> int:
-    """Train, going on from the last finished epoch where the context's folder has the state of an interrupted training.
+def fit_module(trainer: pl.Trainer, module: SequentialModule, batches: TrainLoader, context: FitContext) -> float:
+    """Train, going on from the last saved batch where the context's folder has the state of an interrupted training.
 
     Lightning's notes about what does not concern a packed loader are kept out of the log.
 
@@ -108,6 +109,7 @@ def fit_module(trainer: pl.Trainer, module: SequentialModule, batches: TrainLoad
 
     Raises:
         KeyboardInterrupt: Ctrl-C, which Lightning turns into an exit.
+        Terminated: SIGTERM; the state is saved.
         TrainingError: The loss is no longer finite.
     """
     with warnings.catch_warnings():
@@ -118,10 +120,13 @@ def fit_module(trainer: pl.Trainer, module: SequentialModule, batches: TrainLoad
         if state is not None:
             log.info("%s: going on from %s", context.label, state.name)
         try:
-            trainer.fit(module, batches, ckpt_path=state, weights_only=True)
+            with termination.deferred():
+                trainer.fit(module, batches, ckpt_path=state, weights_only=True)
         except SystemExit:
+            if termination.requested():
+                raise termination.Terminated from None
             if trainer.interrupted:
                 raise KeyboardInterrupt from None
             raise
     (epochs,) = (callback for callback in trainer.callbacks if isinstance(callback, EpochEnd))  # type: ignore[attr-defined]
-    return len(epochs.history) - epochs.n_restored
+    return len(epochs.history) - epochs.epochs_restored
