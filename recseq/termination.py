@@ -16,7 +16,7 @@ EXIT_CODE = 128 + signal.SIGTERM
 REPEAT_SECONDS = 5.0
 
 
-class Terminated(KeyboardInterrupt):  # noqa: N818 - as KeyboardInterrupt, it is no error of anybody's
+class Terminated(KeyboardInterrupt):
     """The program was told to end; whoever closes things at Ctrl-C closes them now too."""
 
 

@@ -88,9 +88,10 @@ def strike_at(patch: pytest.MonkeyPatch, step: int) -> dict[str, int]:
 
 def terminate(monkeypatch: pytest.MonkeyPatch, folder: Path, options: tuple[str, ...], step: int) -> int:
     """Train until SIGTERM comes at a step; returns the steps made."""
-    with monkeypatch.context() as patch, pytest.raises(termination.Terminated), termination.handled():
+    with monkeypatch.context() as patch:
         count = strike_at(patch, step)
-        train(folder, *options)
+        with pytest.raises(termination.Terminated):
+            termination.handled()(train)(folder, *options)
     return count["steps"]
 
 
@@ -128,9 +129,10 @@ def test_a_kill_costs_at_most_the_batches_since_the_last_save(tmp_path: Path, mo
         return real(self, batch, batch_idx)
 
     real = SequentialModule.training_step
-    with monkeypatch.context() as patch, pytest.raises(BreakError):
+    with monkeypatch.context() as patch:
         patch.setattr(SequentialModule, "training_step", broken)
-        train(tmp_path / "broken", *options)
+        with pytest.raises(BreakError):
+            train(tmp_path / "broken", *options)
     assert torch.load(tmp_path / "broken" / "last.ckpt", weights_only=True)["global_step"] == 16
     resumed, epochs_resumed = train(tmp_path / "broken", *options)
     assert torch.equal(weights(resumed), weights(whole))
