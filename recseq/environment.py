@@ -39,6 +39,7 @@ NOT_IDENTITY = (
     "trainer.enable_progress_bar",
     "trainer.checkpoint",
     "trainer.checkpoint_every_n_batches",
+    "trainer.profiler",
 )
 
 

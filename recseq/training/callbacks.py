@@ -1,5 +1,6 @@
 """What happens around training epochs: scoring, keeping the best, stopping, and the state that a resumed training goes on from."""
 
+import contextlib
 import logging
 import math
 import sys
@@ -15,8 +16,9 @@ from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoi
 from recseq import termination
 from recseq.errors import TrainingError
 from recseq.files import written_aside
+from recseq.training.averaging import MovingAverage
 from recseq.training.context import FitContext
-from recseq.training.progress import EpochSums, in_middle_of_epoch, n_batches_done
+from recseq.training.progress import EpochSums, in_middle_of_epoch, n_batches_done, random_state, set_random_state
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +88,11 @@ class EpochEnd(pl.Callback):
     in whose middle that was goes on with the batch and the sums where it was, and the metrics of the epochs before are handed on again.
     """
 
-    def __init__(self, context: FitContext, watch: Watch | None) -> None:
+    def __init__(self, context: FitContext, watch: Watch | None, average: MovingAverage | None) -> None:
         self.context = context
         self.watch = watch
+        self.average = average
+        self.rates: list[float] = []
         self.history: list[dict[str, float]] = []
         self.epochs_restored = 0.0
         self.random_state: list[torch.Tensor] = []
@@ -123,6 +127,10 @@ class EpochEnd(pl.Callback):
         loader: Any = trainer.train_dataloader
         loader.set_epoch(trainer.current_epoch)
 
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer) -> None:
+        """Look at the learning rates."""
+        self.rates = [float(group["lr"]) for group in optimizer.param_groups]
+
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Behind a break, go on with the epoch's sums."""
         self.sums.add_restored(trainer)
@@ -135,8 +143,10 @@ class EpochEnd(pl.Callback):
                 f"{self.context.label}: the loss is {metrics['train_loss']} after epoch {trainer.current_epoch + 1}; training diverged, "
                 f"try a smaller optimizer.lr or trainer.gradient_clip_val"
             )
+        metrics |= {"lr" if i == 0 else f"lr_{i}": rate for i, rate in enumerate(self.rates)}  # of the epoch's last step
         if self.watch is not None:
-            scores = self.watch.evaluate()
+            with self.average.in_place(pl_module) if self.average is not None else contextlib.nullcontext():
+                scores = self.watch.evaluate()
             pl_module.log(self.watch.monitor, scores[self.watch.monitor])  # early stopping and checkpoints look for it there
             metrics |= scores
         shown = ["train_loss", self.watch.monitor] if self.watch is not None else ["train_loss"]
@@ -218,16 +228,3 @@ class ProgressBar(TQDMProgressBar):
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return dict(metrics)
-
-
-def random_state() -> list[torch.Tensor]:
-    """States of torch's generators: the CPU's and, where CUDA is in use, every device's."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else []
-    return [torch.get_rng_state(), *cuda]
-
-
-def set_random_state(states: list[torch.Tensor]) -> None:
-    """Put the states back; those of devices that are not there are left out."""
-    torch.set_rng_state(states[0].cpu())
-    for device, state in enumerate(states[1 : 1 + torch.cuda.device_count()]):
-        torch.cuda.set_rng_state(state.cpu(), device)

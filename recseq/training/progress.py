@@ -1,4 +1,4 @@
-"""What of Lightning's progress a checkpoint in the middle of an epoch lacks: sums behind the epoch's metrics, and the loader's place."""
+"""What Lightning's checkpoints lack for an exact resume: sums behind an epoch's metrics, the place in the epoch, random numbers."""
 
 from typing import Any
 
@@ -66,3 +66,16 @@ class EpochSums:
         rest = {each["name"]: each["value"] if each["size"] is None else each["value"] / each["size"] for each in self._restored.values()}
         self._restored = {}
         return rest
+
+
+def random_state() -> list[torch.Tensor]:
+    """States of torch's generators: the CPU's and, where CUDA is in use, every device's."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    return [torch.get_rng_state(), *cuda]
+
+
+def set_random_state(states: list[torch.Tensor]) -> None:
+    """Put the states back; those of devices that are not there are left out."""
+    torch.set_rng_state(states[0].cpu())
+    for device, state in enumerate(states[1 : 1 + torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(state.cpu(), device)
