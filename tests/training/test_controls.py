@@ -197,7 +197,7 @@ def test_the_rate_finder_leaves_weights_and_random_numbers_as_they_are(tmp_path:
 
 @pytest.mark.slow
 def test_compiled_layers_compute_the_same_and_their_checkpoints_load_either_way(tmp_path: Path) -> None:
-    options = ("model.dropout_rate=0.0", "trainer.max_epochs=2")
+    options = (*CALM_ADAM, "model.dropout_rate=0.0", "trainer.max_epochs=2")
     eager, epochs = fit(*options)
     model, seen = build(*options, "trainer.compile=true"), {}
     model.fit(interactions(ROWS), None, FitContext(tmp_path, 1, lambda values, epoch: seen.update({epoch: values})))
@@ -246,7 +246,6 @@ def test_the_profiler_reports_into_the_folder(tmp_path: Path, name: str, files: 
     assert torch.equal(weights(model), weights(plain))
 
 
-@pytest.mark.slow
 def test_the_profiler_of_torch_writes_a_trace(tmp_path: Path) -> None:
     train(tmp_path, "trainer.max_epochs=1", "trainer.profiler=pytorch")
     assert list(tmp_path.glob("fit-profile*"))
