@@ -98,7 +98,7 @@ def find_run(reference: str, tracking: Mapping[str, Any]) -> EarlierRun:
     from mlflow.exceptions import MlflowException
 
     from recseq.lifecycle.locate import download
-    from recseq.tracking.mlflow import existing_store
+    from recseq.tracking.store import existing_store
 
     try:
         tags = existing_store(str(tracking["uri"])).get_run(reference).data.tags
