@@ -1,6 +1,7 @@
 """The composed config: its shell, and the check that finds every problem before anything runs."""
 
 import importlib
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,10 +115,14 @@ class TrainOptions:
     Args:
         fold: mode=train: train on the train part of this fold; None takes all rows.
         save_folds: mode=cross_validate: keep each fold's model, in `fold_<i>/model`.
+        log_model: Log the model that is kept in the form that MLflow serves.
+        register: mode=train: name of the registered model in MLflow that it becomes a version of; `name@alias` also moves the alias to it.
     """
 
     fold: NonNegativeInt | None
     save_folds: bool
+    log_model: bool
+    register: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,11 +280,28 @@ def _check_train(config: Node) -> list[str]:
     """Options about saved models that the mode has no use for."""
     mode, node = config.get("mode"), config.get("train")
     options = node if isinstance(node, Mapping) else {}
-    of_train = {"from_run": config.get("from_run"), "train.fold": options.get("fold")}
+    of_train = {"from_run": config.get("from_run"), "train.fold": options.get("fold"), "train.register": options.get("register")}
     problems = [f"{key} is set, which has an effect only with mode=train" for key, value in of_train.items() if value is not None]
     problems = [] if mode == "train" else problems
     if options.get("save_folds") is True and mode != "cross_validate":
         problems.append("train.save_folds is true, which has an effect only with mode=cross_validate; mode=train saves its model anyway")
+    return problems + _check_logged_model(config, options)
+
+
+def _check_logged_model(config: Node, options: Node) -> list[str]:
+    problems = []
+    register = options.get("register")
+    if options.get("log_model") is True:
+        if config.get("mode") != "train" and not options.get("save_folds"):
+            problems.append("train.log_model is true, which has an effect only with mode=train, or with train.save_folds=true")
+        tracking = config.get("tracking")
+        kind = tracking.get("type") if isinstance(tracking, Mapping) else None
+        if not TRACKERS.check(tracking, "tracking") and not TRACKERS.find(str(kind), "tracking").keeps_models:
+            problems.append(f"train.log_model is true, but tracking={kind} keeps no models: tracking=mlflow, or train.log_model=false")
+    elif register is not None:
+        problems.append("train.register is set, which needs train.log_model=true")
+    if isinstance(register, str) and not re.fullmatch(r"[^/:.@%\"']+(@(?!latest$|v\d+$)[\w-]+)?", register):
+        problems.append(f"train.register is {register!r}, must be a name without / : . % and quotes, or name@alias")
     return problems
 
 

@@ -155,14 +155,28 @@ def require_known_code(config: Mapping[str, Any], plugins: Sequence[str]) -> Non
     Raises:
         ConfigError: It names such a module.
     """
-    named = list(config["plugins"])
-    named += [dotted.rpartition(".")[0] for dotted in _dotted({group: config[group] for group in GROUPS})]
-    for module in named:
-        if not any(module == known or module.startswith(f"{known}.") for known in (*plugins, *TRUSTED)):
+    for module in _foreign_modules(config):
+        if not any(module == known or module.startswith(f"{known}.") for known in plugins):
             raise ConfigError(
                 f"it needs the module {module!r}; a model cannot decide what is imported here, so allow it if you trust it: "
                 f"plugins=[{','.join([*plugins, module])}]"
             )
+
+
+def _foreign_modules(config: Mapping[str, Any]) -> list[str]:
+    named = list(config["plugins"])
+    named += [dotted.rpartition(".")[0] for dotted in _dotted({group: config[group] for group in GROUPS})]
+    return [module for module in named if not any(module == known or module.startswith(f"{known}.") for known in TRUSTED)]
+
+
+def modules_of(folder: Path) -> list[str]:
+    """Modules that a model of one's own making needs: what `load_model` wants as `plugins`."""
+    return list(dict.fromkeys(_foreign_modules(_read_config(folder, read_manifest(folder)))))
+
+
+def item_id_type(folder: str | Path) -> pl.DataType:
+    """Type of a model folder's item ids: Int64 or String."""
+    return pl.read_parquet_schema(Path(folder) / VOCABULARY)["item_id"]
 
 
 def _dotted(node: Any) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recseq.errors import ConfigError
+from recseq.lifecycle.folder import MANIFEST
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -20,7 +21,7 @@ def locate(path: str, tracking: Mapping[str, Any]) -> Path:
     """The folder of a model.
 
     Args:
-        path: A folder; `runs:/<id>/model`; `models:/name/version` or `models:/name@alias`.
+        path: A folder, the model's or an MLflow model's with it inside; `runs:/<id>/model`; `models:/name/version` or `models:/name@alias`.
         tracking: The `tracking` group, whose store is asked for the latter.
 
     Returns:
@@ -32,10 +33,17 @@ def locate(path: str, tracking: Mapping[str, Any]) -> Path:
     if not path.startswith(REMOTE):
         if re.match(r"\w+:/", path):
             raise ConfigError(f"the model path is {path!r}; allowed: a folder, runs:/<id>/model, models:/name/version, models:/name@alias")
-        return Path(path)
+        return _inside(Path(path))
     if tracking["type"] != "mlflow":
         raise ConfigError(f"the model path is {path!r}, which needs an MLflow store; tracking={tracking['type']} is none: tracking=mlflow")
-    return download(path, str(tracking["uri"]))
+    return _inside(download(path, str(tracking["uri"])))
+
+
+def _inside(folder: Path) -> Path:
+    """The model folder of an MLflow model; any other folder as it is."""
+    if (folder / "MLmodel").is_file() and not (folder / MANIFEST).exists():
+        return next((found.parent for found in sorted(folder.glob(f"artifacts/*/{MANIFEST}"))), folder)
+    return folder
 
 
 def download(address: str, uri: str) -> Path:
@@ -54,10 +62,21 @@ def download(address: str, uri: str) -> Path:
     copy = tempfile.mkdtemp(prefix="recseq-")
     atexit.register(shutil.rmtree, copy, ignore_errors=True)
     try:
-        source = _of_version(client, address) if address.startswith("models:/") else address
+        source = _of_version(client, address) if address.startswith("models:/") else _of_run(client, address)
         return Path(download_artifacts(artifact_uri=source, dst_path=copy, tracking_uri=place, registry_uri=place))
     except (MlflowException, OSError) as error:
         raise ConfigError(f"{address} is not in the MLflow store {uri}: {str(error).splitlines()[0]}") from None
+
+
+def _of_run(client: "MlflowClient", address: str) -> str:
+    """Where the artifacts of a run's logged model are, if the address is of one; MLflow would look in its global store for them."""
+    run_id, _, path = address.removeprefix("runs:/").partition("/")
+    name, _, inside = path.partition("/")
+    experiment_id = client.get_run(run_id).info.experiment_id
+    for model in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'") if name else ():
+        if model.name == name:
+            return "/".join([model.artifact_location.rstrip("/"), *([inside] if inside else [])])
+    return address
 
 
 def _of_version(client: "MlflowClient", address: str) -> str:

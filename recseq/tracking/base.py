@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from recseq.errors import TrialPruned
 from recseq.registry import Registry
@@ -34,7 +34,12 @@ class Tracker(ABC):
 
     Args:
         skip_finished: Take the results of a finished run of the same config hash instead of running again.
+
+    Attributes:
+        keeps_models: `log_model` has an effect.
     """
+
+    keeps_models: ClassVar[bool] = False
 
     def __init__(self, *, skip_finished: bool) -> None:
         self.skip_finished = skip_finished
@@ -79,6 +84,16 @@ class Tracker(ABC):
             run_id: The run.
             file: The file.
             folder: Of the run's artifacts; None is the top.
+        """
+
+    @abstractmethod
+    def log_model(self, run_id: str, folder: Path, register: str | None = None) -> None:
+        """Log an MLflow model as `model` of a run.
+
+        Args:
+            run_id: The run.
+            folder: The MLflow model's folder.
+            register: Name of the registered model that it becomes a version of; `name@alias` also moves the alias to it.
         """
 
     @abstractmethod
@@ -168,6 +183,9 @@ class NoTracker(Tracker):
 
     def log_artifact(self, run_id: str, file: Path, folder: str | None = None) -> None:
         """Nothing."""
+
+    def log_model(self, run_id: str, folder: Path, register: str | None = None) -> None:
+        """Nothing; a config that asks for it is refused."""
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Nothing."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, LoggedModelOutput, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
@@ -24,6 +24,7 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 AUTO = "auto"
+MODEL = "model"  # name of a run's logged model: runs:/<id>/model
 VIEW = "recseq"  # name of the stored view of an experiment, part of its address
 MAX_PARAM_LENGTH = 6000
 MAX_TAG_LENGTH = 8000
@@ -48,6 +49,8 @@ class MlflowTracker(Tracker):
     Raises:
         ConfigError: The store cannot be opened.
     """
+
+    keeps_models = True
 
     def __init__(self, *, uri: str, artifacts: str, experiment: str, skip_finished: bool) -> None:
         super().__init__(skip_finished=skip_finished)
@@ -127,6 +130,31 @@ class MlflowTracker(Tracker):
         """See `Tracker.log_artifact`."""
         self.client.log_artifact(run_id, str(file), folder)
 
+    def log_model(self, run_id: str, folder: Path, register: str | None = None) -> None:
+        """See `Tracker.log_model`; one of MLflow's logged models, which the run has as an output."""
+        params = self.client.get_run(run_id).data.params
+        logged = self.client.create_logged_model(self.experiment_id, MODEL, run_id, params=params)
+        try:
+            self.client.log_model_artifacts(logged.model_id, str(folder))
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.client.finalize_logged_model(logged.model_id, "FAILED")
+            raise
+        self.client.finalize_logged_model(logged.model_id, "READY")
+        self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        if register is not None:
+            self._register(logged, *register.split("@"))
+
+    def _register(self, logged: LoggedModel, name: str, alias: str | None = None) -> None:
+        with contextlib.suppress(MlflowException):  # there already; where it could not be made, no version can be
+            self.client.create_registered_model(name)
+        # the place itself: `models:/<id>` would be looked up in MLflow's global store
+        place = logged.artifact_location
+        version = self.client.create_model_version(name, place, logged.source_run_id, model_id=logged.model_id).version
+        if alias is not None:
+            self.client.set_registered_model_alias(name, alias, version)
+        log.info("registered as models:/%s/%s%s", name, version, "" if alias is None else f" and models:/{name}@{alias}")
+
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """See `Tracker.set_tags`."""
         for key, value in tags.items():
@@ -160,8 +188,16 @@ class MlflowTracker(Tracker):
         with contextlib.suppress(MlflowException):
             for run in list(self._search({MLFLOW_PARENT_RUN_ID: run_id})):
                 self.delete(run.info.run_id)
+            self._delete_models(run_id)
             self.client.set_terminated(run_id, "KILLED")
             self.client.delete_run(run_id)
+
+    def _delete_models(self, run_id: str) -> None:
+        """A run's logged models, and the versions that they were registered as."""
+        for version in self.client.search_model_versions(f"run_id = '{run_id}'"):
+            self.client.delete_model_version(version.name, version.version)
+        for model in self.client.search_logged_models([self.experiment_id], f"source_run_id = '{run_id}'"):
+            self.client.delete_logged_model(model.model_id)
 
     def status(self, run_id: str) -> str | None:
         """See `Tracker.status`."""

@@ -3,11 +3,13 @@
 import importlib.metadata
 import json
 import shlex
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import yaml
 
 from recseq.files import written_aside
 from recseq.metrics.summary import is_measure
@@ -87,8 +89,8 @@ class Epochs:
                 pl.DataFrame(list(self.rows.values()), infer_schema_length=None).write_csv(aside)
 
 
-def log_model(tracker: Tracker, run_id: str, folder: Path, place: str) -> None:
-    """Upload a model folder, where there is one.
+def log_model_files(tracker: Tracker, run_id: str, folder: Path, place: str) -> None:
+    """Upload a model folder as it is.
 
     Args:
         tracker: Where to.
@@ -98,6 +100,28 @@ def log_model(tracker: Tracker, run_id: str, folder: Path, place: str) -> None:
     """
     for file in sorted(folder.glob("*")):
         tracker.log_artifact(run_id, file, place)
+
+
+def log_mlflow_model(tracker: Tracker, run_id: str, folder: Path, register: str | None) -> None:
+    """Log a model folder as `model` of a run, in the form that MLflow serves.
+
+    Args:
+        tracker: Where to.
+        run_id: The run there.
+        folder: The model's folder.
+        register: See `Tracker.log_model`.
+    """
+    from recseq.lifecycle.mlflow_model import write_mlflow_model  # here, not above: it brings MLflow's models, which cost a second
+
+    with tempfile.TemporaryDirectory(prefix="recseq-") as place:
+        write_mlflow_model(folder, Path(place, MODEL_FOLDER))
+        tracker.log_model(run_id, Path(place, MODEL_FOLDER), register)
+
+
+def _train_options(folder: Path) -> Mapping[str, Any]:
+    """The `train` group of a run, which may have been before some of its options were."""
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    return {"log_model": False, "register": None, **config.get("train", {})}
 
 
 def log_trained(tracker: Tracker, run_id: str, folder: Path) -> None:
@@ -115,7 +139,11 @@ def log_trained(tracker: Tracker, run_id: str, folder: Path) -> None:
             tracker.log_artifact(run_id, folder / name)
     if (folder / ENVIRONMENT_FILE).exists():
         tracker.log_artifact(run_id, folder / ENVIRONMENT_FILE, "environment")
-    log_model(tracker, run_id, folder / MODEL_FOLDER, MODEL_FOLDER)
+    options = _train_options(folder)
+    if options["log_model"]:
+        log_mlflow_model(tracker, run_id, folder / MODEL_FOLDER, options["register"])
+    else:
+        log_model_files(tracker, run_id, folder / MODEL_FOLDER, MODEL_FOLDER)
     tracker.describe(run_id, (folder / MODEL_FOLDER / "README.md").read_text(encoding="utf-8"))
 
 
@@ -137,7 +165,12 @@ def log_fold(tracker: Tracker, fold_id: str, run_id: str, folder: Path) -> None:
     for name in FOLD_ARTIFACTS:
         if (folder / name).exists():
             tracker.log_artifact(run_id, folder / name, folder.name)
-    log_model(tracker, run_id, folder / MODEL_FOLDER, f"{folder.name}/{MODEL_FOLDER}")
+    if not (folder / MODEL_FOLDER).is_dir():
+        return
+    if _train_options(folder.parent)["log_model"]:
+        log_mlflow_model(tracker, fold_id, folder / MODEL_FOLDER, register=None)
+    else:
+        log_model_files(tracker, run_id, folder / MODEL_FOLDER, f"{folder.name}/{MODEL_FOLDER}")
 
 
 def log_results(tracker: Tracker, run_id: str, folder: Path) -> None:

@@ -71,6 +71,10 @@ class SurvivingTracker(Tracker):
         """See `Tracker`."""
         self._try(lambda: self.inner.log_artifact(run_id, file, folder))
 
+    def log_model(self, run_id: str, folder: Path, register: str | None = None) -> None:
+        """See `Tracker`."""
+        self._try(lambda: self.inner.log_model(run_id, folder, register))
+
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """See `Tracker`."""
         self._try(lambda: self.inner.set_tags(run_id, tags))
