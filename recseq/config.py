@@ -38,12 +38,14 @@ Node = Mapping[str, Any]
 class Shell:
     """The top level of a config: what there is and of which type; the groups' insides are checked by their parts."""
 
-    mode: Literal["cross_validate", "train", "describe", "fetch", "report", "upload"]
+    mode: Literal["cross_validate", "train", "describe", "fetch", "report", "upload", "export"]
     seed: Annotated[int, Range(at_least=0, below=2**63)]
     plugins: list[str]
     reference_models: list[str]
     from_run: str | None
+    model_path: str | None
     train: Node
+    export: Node
     paths: Node
     dataset: Annotated[Node, PartOf(SOURCES)]
     preprocessing: Node
@@ -126,6 +128,21 @@ class TrainOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """The `export` group: what mode=export writes of the model in `model_path`.
+
+    Args:
+        onnx: The encoder as ONNX, with the numbers of its items.
+        item_vectors: Item vectors as Parquet.
+        path: Folder that is made; None takes `export` in the run's folder.
+    """
+
+    onnx: bool
+    item_vectors: bool
+    path: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class MetricOptions:
     """The `metrics` group.
 
@@ -199,7 +216,7 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     problems += check_scheduler(config["scheduler"], "scheduler") if "scheduler" in config else []
     groups = {
         **{"trainer": TrainerOptions, "size": Sizes, "paths": Paths, "preprocessing": Preprocessing},
-        **{"report": ReportOptions, "upload": UploadOptions, "train": TrainOptions},
+        **{"report": ReportOptions, "upload": UploadOptions, "train": TrainOptions, "export": ExportOptions},
     }
     for group, options in groups.items():
         if isinstance(config.get(group), Mapping):  # else the shell has said so
@@ -212,7 +229,7 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     if isinstance(config.get("metrics"), Mapping):
         found = _check_metrics(config["metrics"], config.get("reference_models"))
         problems += found or _check_monitor(config.get("validation"), MetricOptions(**config["metrics"]))
-    problems += _check_train(config)
+    problems += _check_train(config) + _check_export(config)
     if config.get("mode") != "report" and isinstance(config.get("report"), Mapping):
         of = [f"report.{key}" for key in ("of", "experiment") if config["report"].get(key) is not None]
         problems += [f"{key} is set, which has an effect only with mode=report" for key in of]
@@ -286,6 +303,20 @@ def _check_train(config: Node) -> list[str]:
     if options.get("save_folds") is True and mode != "cross_validate":
         problems.append("train.save_folds is true, which has an effect only with mode=cross_validate; mode=train saves its model anyway")
     return problems + _check_logged_model(config, options)
+
+
+def _check_export(config: Node) -> list[str]:
+    node = config.get("export")
+    options = node if isinstance(node, Mapping) else {}
+    if config.get("mode") != "export":
+        of_export = {"model_path": config.get("model_path"), "export.path": options.get("path")}
+        return [f"{key} is set, which has an effect only with mode=export" for key, value in of_export.items() if value is not None]
+    problems = []
+    if config.get("model_path") is None:
+        problems.append("mode=export needs model_path: a model's folder, runs:/<id>/model, models:/name/version or models:/name@alias")
+    if options.get("onnx") is False and options.get("item_vectors") is False:
+        problems.append("export.onnx and export.item_vectors are false: there is nothing to export")
+    return problems
 
 
 def _check_logged_model(config: Node, options: Node) -> list[str]:

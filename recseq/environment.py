@@ -28,6 +28,8 @@ NOT_IDENTITY = (
     "mode",
     "from_run",
     "train",
+    "model_path",
+    "export",
     "search",
     "paths",
     "tracking",

@@ -77,8 +77,15 @@ def _fetch(config: Mapping[str, Any], folder: Path) -> None:
     fetch_dataset(config, folder)
 
 
+def _export(config: Mapping[str, Any], folder: Path) -> None:
+    from recseq.lifecycle.export import export
+
+    export(config, folder)
+
+
 MODES: Mapping[str, Callable[[Mapping[str, Any], Path], None]] = {
     "describe": _describe,
+    "export": _export,
     "fetch": _fetch,
     "report": _report,
     "upload": _upload,
