@@ -47,7 +47,7 @@ def export(config: Mapping[str, Any], folder: Path) -> None:
             f"allowed: sequential models"
         )
     about: dict[str, Any] = {"recseq": recseq.__version__, "model": loaded.name, "n_items": model.vocabulary.n_items}
-    about |= {"path": str(loaded.path), "config_hash": loaded.provenance["recseq.config_hash"]}
+    about |= {"model_path": config["model_path"], "config_hash": loaded.provenance["recseq.config_hash"]}
     with written_aside(path) as aside:
         aside.mkdir()
         if options["onnx"]:
