@@ -148,6 +148,8 @@ def train(config: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -
     dataset = read_dataset(config)
     tags = identity(config, dataset)
     if results_of_before(folder, tags, tracker) is not None:
+        if config["train"]["log_model"]:
+            log.warning("the model was there before and is not logged or registered again; tracking.skip_finished=false trains it anew")
         return
     origin = begin_folder(folder, config, dataset, tags, overrides)
     rows = rows_to_train_on(config, dataset)
