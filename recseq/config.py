@@ -31,18 +31,23 @@ from recseq.training.trainer import TrainerOptions
 from recseq.training.validation import VALIDATIONS
 
 Node = Mapping[str, Any]
+NEEDS_MODEL = ("evaluate", "recommend", "similar")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shell:
     """The top level of a config: what there is and of which type; the groups' insides are checked by their parts."""
 
-    mode: Literal["cross_validate", "train", "describe", "fetch", "report", "upload"]
+    mode: Literal["cross_validate", "train", "evaluate", "recommend", "similar", "describe", "fetch", "report", "upload"]
     seed: Annotated[int, Range(at_least=0, below=2**63)]
     plugins: list[str]
     reference_models: list[str]
     from_run: str | None
     train: Node
+    model_path: str | None
+    evaluate: Node
+    recommend: Node
+    similar: Node
     paths: Node
     dataset: Annotated[Node, PartOf(SOURCES)]
     preprocessing: Node
@@ -121,6 +126,67 @@ class TrainOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """The `evaluate` group.
+
+    Args:
+        fold: The fold whose test part the model is measured on; None takes the one that it was trained for, or, with other data or
+            another splitter than those it was trained with, all.
+    """
+
+    fold: NonNegativeInt | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommendOptions:
+    """The `recommend` group.
+
+    Args:
+        users: Whom to serve: a file with a column `user_id`, or a list; None serves everybody in the history.
+        history: File of interactions, with columns as `dataset=tabular` has them, that tells what users have taken; None takes the
+            dataset that the model was trained on.
+        k: Recommendations a user.
+        filter_viewed: Leave out everything in a user's history.
+        items: What may be recommended: a file with a column `item_id`, or a list; None for all that the model knows.
+        on_unsupported: What to do about users that the model cannot serve: `raise`, `warn` (drop and count) or `ignore`.
+        format: Of the output; None goes by the name of `path`, Parquet without one.
+        path: The output; None writes into the run's folder.
+        users_per_chunk: Users that are ranked and written at once; bounds the memory.
+    """
+
+    users: list[int | str] | str | None
+    history: str | None
+    k: PositiveInt
+    filter_viewed: bool
+    items: list[int | str] | str | None
+    on_unsupported: Literal["raise", "warn", "ignore"]
+    format: Literal["parquet", "csv"] | None
+    path: str | None
+    users_per_chunk: PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarOptions:
+    """The `similar` group.
+
+    Args:
+        items: Whose neighbours: a file with a column `item_id`, or a list; None for all that the model knows.
+        k: Neighbours an item.
+        filter_itself: Leave the item itself out.
+        format: Of the output; None goes by the name of `path`, Parquet without one.
+        path: The output; None writes into the run's folder.
+        items_per_chunk: Items whose neighbours are found and written at once; bounds the memory.
+    """
+
+    items: list[int | str] | str | None
+    k: PositiveInt
+    filter_itself: bool
+    format: Literal["parquet", "csv"] | None
+    path: str | None
+    items_per_chunk: PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True)
 class MetricOptions:
     """The `metrics` group.
 
@@ -195,6 +261,7 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     groups = {
         **{"trainer": TrainerOptions, "size": Sizes, "paths": Paths, "preprocessing": Preprocessing},
         **{"report": ReportOptions, "upload": UploadOptions, "train": TrainOptions},
+        **{"evaluate": EvaluateOptions, "recommend": RecommendOptions, "similar": SimilarOptions},
     }
     for group, options in groups.items():
         if isinstance(config.get(group), Mapping):  # else the shell has said so
@@ -208,6 +275,7 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
         found = _check_metrics(config["metrics"], config.get("reference_models"))
         problems += found or _check_monitor(config.get("validation"), MetricOptions(**config["metrics"]))
     problems += _check_train(config)
+    problems += _check_model_path(config)
     if config.get("mode") != "report" and isinstance(config.get("report"), Mapping):
         of = [f"report.{key}" for key in ("of", "experiment") if config["report"].get(key) is not None]
         problems += [f"{key} is set, which has an effect only with mode=report" for key in of]
@@ -281,6 +349,17 @@ def _check_train(config: Node) -> list[str]:
     if options.get("save_folds") is True and mode != "cross_validate":
         problems.append("train.save_folds is true, which has an effect only with mode=cross_validate; mode=train saves its model anyway")
     return problems
+
+
+def _check_model_path(config: Node) -> list[str]:
+    """Whether a model is named where the mode needs one, and nowhere else."""
+    mode, path = config.get("mode"), config.get("model_path")
+    if (mode in NEEDS_MODEL) == (path is not None):
+        return []
+    modes = ", ".join(f"mode={each}" for each in NEEDS_MODEL)
+    if path is not None:
+        return [f"model_path is set, which has an effect only with {modes}"]
+    return [f"model_path is needed with mode={mode}: a model's folder, runs:/<id>/model, or models:/name/version"]
 
 
 def _check_monitor(validation: Any, options: MetricOptions) -> list[str]:

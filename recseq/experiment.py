@@ -3,7 +3,7 @@
 import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,19 @@ from recseq.folds import UNFINISHED, Run, fold_folder, fold_rows, run_fold
 from recseq.lifecycle.card import Measured, about_rows
 from recseq.lifecycle.folder import read_facts, require_saveable, save_model
 from recseq.lifecycle.from_run import find_run
+from recseq.lifecycle.leaks import own_fold, require_no_leak
+from recseq.lifecycle.loading import LoadedModel
+from recseq.lifecycle.of_model import load_for
 from recseq.metrics import build_metrics
 from recseq.metrics.significance import Significance, SignificanceOptions, compare_models, mean_intervals
 from recseq.metrics.summary import is_measure, summarise
-from recseq.model_specs import ModelSpec, choose_models, log_unused_groups
+from recseq.model_specs import ModelSpec, Ready, choose_models, log_unused_groups
 from recseq.models import MODELS
 from recseq.opening import begin_folder, identity, read_dataset, run_record
 from recseq.report.examples import print_run_examples
 from recseq.report.options import ReportOptions
 from recseq.report.terminal import console, print_fold, print_results
-from recseq.splitting import SPLITTERS
+from recseq.splitting import SPLITTERS, Fold
 from recseq.sweeps.callback import parent_of, varied_of
 from recseq.sweeps.references import SharedReferences
 from recseq.sweeps.search.trial import trial_of
@@ -41,6 +44,14 @@ from recseq.training.context import FitContext
 from recseq.training.trainer import TrainerOptions, require_device
 
 log = logging.getLogger(__name__)
+
+LEAK_ADVICE = {
+    "evaluate": (
+        "Train it on that fold's train part (mode=train train.fold=...; train.save_folds=true keeps the models of a cross-validation), "
+        "or evaluate on another fold (evaluate.fold=...) or on newer data (dataset.path=...)"
+    ),
+    "run": "Begin from a model of older rows (train.warm_start=...; mode=train train.fold=0 makes one), or measure on newer data",
+}
 
 
 def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | None, overrides: Sequence[str] = ()) -> float:
@@ -55,12 +66,56 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     Returns:
         The mean over folds of `metrics.objective`.
     """
-    if sweep_folder is None and not config["tracking"]["skip_finished"]:
-        require_unfinished(folder)
     if config["train"]["save_folds"]:
         require_saveable(config)
-    options = MetricOptions(**config["metrics"])
     models = choose_models(config)
+    return measure(config, folder, models, sweep_folder, overrides, earlier=None)
+
+
+def evaluate(config: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -> float:
+    """Measure a model that was saved, as the cross-validation that trained it does; write and log the same.
+
+    Args:
+        config: A checked config, its groups about the model those that it was trained with.
+        folder: The run's folder.
+        overrides: What was typed for this run, behind the model's composition.
+
+    Returns:
+        The mean over folds of `metrics.objective`.
+
+    Raises:
+        ConfigError: The model may have learnt from a fold's test part.
+    """
+    loaded = load_for(config)
+    *references, own = choose_models(config)
+    ready = Ready(own.name, own.config, own.is_reference, loaded.model)
+    return measure(config, folder, [*references, ready], None, overrides, loaded)
+
+
+def measure(
+    config: dict[str, Any],
+    folder: Path,
+    models: list[ModelSpec],
+    sweep_folder: Path | None,
+    overrides: Sequence[str],
+    earlier: LoadedModel | None,
+) -> float:
+    """Fit and score models on every fold, or on the one asked for; write the run folder and log the run.
+
+    Args:
+        config: A checked config.
+        folder: The run's folder; `summary.json` is written last.
+        models: Reference models and, last, the model asked for.
+        sweep_folder: Folder of the sweep that the run is a job of; None for a single run.
+        overrides: What was typed for this run.
+        earlier: The model that is measured, or that training begins from; refused where it may have learnt from a test part.
+
+    Returns:
+        The mean over folds of `metrics.objective`.
+    """
+    if sweep_folder is None and not config["tracking"]["skip_finished"]:
+        require_unfinished(folder)
+    options = MetricOptions(**config["metrics"])
     log_unused_groups(models[-1], config)
     splitter = SPLITTERS.build(config["splitter"])
     if splitter.leak is not None:
@@ -70,7 +125,12 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     parent, varied = parent_of(sweep_folder), varied_of(sweep_folder)
     tracker = open_tracker(config["tracking"], needed=varied is None)  # a sweep goes on when its server is gone
     dataset = read_dataset(config)
-    tags = identity(config, dataset)
+    weights = None if earlier is None else earlier.weights_hash
+    tags = identity(config, dataset, weights)
+    evaluated = config["mode"] == "evaluate"
+    only = config["evaluate"]["fold"]
+    if evaluated and only is None and earlier is not None:
+        only = own_fold(earlier, tags)
     if (objective := results_of_before(folder, tags, tracker)) is not None:
         return objective
     origin = begin_folder(folder, config, dataset, tags, overrides)
@@ -90,10 +150,13 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     name = models[-1].name
     title = run_name(config, dataset.item_features, overrides, varied)
     record = run_record(title, folder, config, dataset, origin, overrides)
+    level = "evaluate" if evaluated else "run"
     rows: list[dict[str, Any]] = []
     forget_run(tracker, folder)
-    with noted(tracker, folder), tracked(tracker, record.start(tracker, "run", parent, folder / RUN_FILE).run_id) as run_id:
-        for fold in splitter.split(dataset.interactions):
+    with noted(tracker, folder), tracked(tracker, record.start(tracker, level, parent, folder / RUN_FILE).run_id) as run_id:
+        for fold in chosen_folds(splitter.split(dataset.interactions), only):
+            if earlier is not None:
+                require_no_leak(earlier, fold, tags, LEAK_ADVICE[level])
             this.trial.start_fold(fold.index)
             print_fold(fold)
             finished = fold_folder(folder, fold.index)
@@ -126,6 +189,23 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     if config["report"]["show_examples"]:
         print_run_examples(folder, dataset, ReportOptions(**config["report"]))
     return objective
+
+
+def chosen_folds(folds: Iterator[Fold], only: int | None) -> Iterator[Fold]:
+    """All folds, or one.
+
+    Raises:
+        ConfigError: There is no such fold.
+    """
+    index = -1
+    for fold in folds:
+        index = fold.index
+        if only in (None, index):
+            yield fold
+        if index == only:
+            return
+    if only is not None:
+        raise ConfigError(f"evaluate.fold is {only}; the splitter makes the folds 0 to {index}")
 
 
 def train(config: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -> None:

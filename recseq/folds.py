@@ -198,9 +198,8 @@ def fit_and_recommend(
         find_neighbours: Also look up what `report.items` names, for reports to show.
     """
     seed_everything(context.seed, this.config["trainer"]["deterministic"])
-    model = spec.build()
     started = time.perf_counter()
-    model.fit(fold.train, this.dataset.item_features, context)
+    model = spec.fitted(fold.train, this.dataset.item_features, context)
     fitted = time.perf_counter()
     recommendations = model.recommend(request)
     seconds = {"fit_seconds": round(fitted - started, 3), "recommend_seconds": round(time.perf_counter() - fitted, 3)}
