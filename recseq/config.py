@@ -119,10 +119,15 @@ class TrainOptions:
     Args:
         fold: mode=train: train on the train part of this fold; None takes all rows.
         save_folds: mode=cross_validate: keep each fold's model, in `fold_<i>/model`.
+        warm_start: mode=train and cross_validate: the model whose weights training begins with, as `model_path` names one.
+        only_new: mode=train with `warm_start`: train on the users who have an interaction newer than the newest that the earlier
+            model was trained on, and keep its items.
     """
 
     fold: NonNegativeInt | None
     save_folds: bool
+    warm_start: str | None
+    only_new: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,6 +351,10 @@ def _check_train(config: Node) -> list[str]:
     of_train = {"from_run": config.get("from_run"), "train.fold": options.get("fold")}
     problems = [f"{key} is set, which has an effect only with mode=train" for key, value in of_train.items() if value is not None]
     problems = [] if mode == "train" else problems
+    if options.get("warm_start") is not None and mode not in ("train", "cross_validate"):
+        problems.append("train.warm_start is set, which has an effect only with mode=train and mode=cross_validate")
+    if options.get("only_new") is True and (mode != "train" or options.get("warm_start") is None):
+        problems.append("train.only_new is true, which has an effect only with mode=train and train.warm_start=...")
     if options.get("save_folds") is True and mode != "cross_validate":
         problems.append("train.save_folds is true, which has an effect only with mode=cross_validate; mode=train saves its model anyway")
     return problems

@@ -82,7 +82,7 @@ def config_hash(config: Mapping[str, Any], data_hash: str, earlier: str | None =
     if mode == "train":
         more.append(config["train"]["fold"])
     if earlier is not None:
-        of_mode = config["evaluate"]["fold"] if mode == "evaluate" else config["train"].get("only_new")
+        of_mode = config["evaluate"]["fold"] if mode == "evaluate" else config["train"]["only_new"]
         more += [mode, of_mode, earlier]
     return digest([without(config, NOT_IDENTITY), data_hash, *more])
 

@@ -19,13 +19,13 @@ from recseq.folds import UNFINISHED, Run, fold_folder, fold_rows, run_fold
 from recseq.lifecycle.card import Measured, about_rows
 from recseq.lifecycle.folder import read_facts, require_saveable, save_model
 from recseq.lifecycle.from_run import find_run
-from recseq.lifecycle.leaks import own_fold, require_no_leak
+from recseq.lifecycle.leaks import lineage, newer_rows, own_fold, require_no_leak
 from recseq.lifecycle.loading import LoadedModel
-from recseq.lifecycle.of_model import load_for
+from recseq.lifecycle.of_model import earlier_model, load_for
 from recseq.metrics import build_metrics
 from recseq.metrics.significance import Significance, SignificanceOptions, compare_models, mean_intervals
 from recseq.metrics.summary import is_measure, summarise
-from recseq.model_specs import ModelSpec, Ready, choose_models, log_unused_groups
+from recseq.model_specs import ModelSpec, Ready, WarmStarted, choose_models, log_unused_groups
 from recseq.models import MODELS
 from recseq.opening import begin_folder, identity, read_dataset, run_record
 from recseq.report.examples import print_run_examples
@@ -69,7 +69,21 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     if config["train"]["save_folds"]:
         require_saveable(config)
     models = choose_models(config)
-    return measure(config, folder, models, sweep_folder, overrides, earlier=None)
+    earlier = earlier_model(config)
+    if earlier is not None:
+        models[-1] = warm_started(models[-1], earlier, keep_items=False)
+    return measure(config, folder, models, sweep_folder, overrides, earlier)
+
+
+def warm_started(spec: ModelSpec, earlier: LoadedModel, keep_items: bool) -> ModelSpec:
+    """A model whose training begins from another's; refused, before data is read, where it has no training in steps.
+
+    Raises:
+        ConfigError: It has none, or the other is another kind of model.
+    """
+    warm = WarmStarted(spec.name, spec.config, spec.is_reference, earlier.model, keep_items)
+    warm.build()
+    return warm
 
 
 def evaluate(config: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -> float:
@@ -146,6 +160,7 @@ def measure(
         references=SharedReferences(sweep_folder),
         trial=trial_of(folder),
         origin=origin,
+        began_from=[] if evaluated or earlier is None else lineage(earlier.provenance),
     )
     name = models[-1].name
     title = run_name(config, dataset.item_features, overrides, varied)
@@ -220,17 +235,26 @@ def train(config: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -
         require_unfinished(folder)
     require_saveable(config)
     spec = ModelSpec(config["model"]["name"], config, is_reference=False)
+    begins_from = earlier_model(config)
+    if begins_from is not None:
+        spec = warm_started(spec, begins_from, keep_items=config["train"]["only_new"])
     log_unused_groups(spec, config)
     if "trainer" in MODELS.find(config["model"]["type"], "model.type").uses:
         require_device(TrainerOptions(**config["trainer"]))
     tracker = open_tracker(config["tracking"], needed=True)
     earlier = None if config["from_run"] is None else find_run(config["from_run"], config["tracking"])
     dataset = read_dataset(config)
-    tags = identity(config, dataset)
+    tags = identity(config, dataset, None if begins_from is None else begins_from.weights_hash)
     if results_of_before(folder, tags, tracker) is not None:
         return
     origin = begin_folder(folder, config, dataset, tags, overrides)
     rows = rows_to_train_on(config, dataset)
+    features = dataset.item_features
+    if begins_from is not None and config["train"]["only_new"]:
+        rows = newer_rows(begins_from, rows)
+        if begins_from.item_features is not None:  # of items that only the earlier model's data describes
+            features = begins_from.item_features if features is None else features.with_others(begins_from.item_features)
+        log.info("training goes on with %s rows of the %s users who have newer ones", f"{len(rows):,}", f"{rows.n_users:,}")
     title = run_name(config, dataset.item_features, overrides)
     record = run_record(title, folder, config, dataset, origin, overrides)
     forget_run(tracker, folder)
@@ -243,19 +267,21 @@ def train(config: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -
         else:
             epochs = Epochs(tracker, run_id)
             seed_everything(config["seed"], config["trainer"]["deterministic"])
-            model = spec.build()
             started = time.perf_counter()
-            model.fit(rows, dataset.item_features, FitContext(state, config["seed"], epochs.log, label=spec.name))
+            model = spec.fitted(rows, features, FitContext(state, config["seed"], epochs.log, label=spec.name))
             seconds = round(time.perf_counter() - started, 3)
             log.info("%s: fitted on %s rows in %.1f s", spec.name, f"{len(rows):,}", seconds)
             epochs.write(folder)
-            about = {"trained_on": about_rows(rows, config["train"]["fold"]), "fit_seconds": seconds}
+            trained_on = about_rows(rows, config["train"]["fold"])
+            if begins_from is not None:
+                trained_on["began_from"] = lineage(begins_from.provenance)
+            about = {"trained_on": trained_on, "fit_seconds": seconds}
             measured = [Measured("In training, each the last epoch's that has it:", epochs.last())]
             if earlier is not None:
                 measured.append(
                     Measured(f"Cross-validated with this composition, in {earlier.place}, mean over its folds:", earlier.metrics())
                 )
-            save_model(saved, model, config, dataset.item_features, origin | about, measured)
+            save_model(saved, model, config, features, origin | about, measured)
         if state.exists():
             state.rename(folder / "checkpoints")
         result = {"model": spec.name, "name": title, "run_id": run_id, "objective": {}, "facts": read_facts(saved)}

@@ -49,6 +49,25 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
+class WarmStarted(ModelSpec):
+    """A model whose training begins from another's.
+
+    Args:
+        earlier: The other, fitted.
+        keep_items: Keep its items that the training data lacks.
+    """
+
+    earlier: Recommender
+    keep_items: bool
+
+    def build(self) -> Recommender:
+        """The recommender, not yet fitted."""
+        model = super().build()
+        model.warm_start(self.earlier, self.keep_items)
+        return model
+
+
+@dataclass(frozen=True)
 class Ready(ModelSpec):
     """A model that has been fitted before.
 

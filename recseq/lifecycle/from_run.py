@@ -27,7 +27,22 @@ from recseq.tracking.base import flatten
 
 # What a run was told about its surroundings, not about its model.
 OF_THE_RUN_ALONE = (
-    *("mode", "from_run", "train", "model_path", "evaluate", "recommend", "similar", "paths", "tracking", "report", "upload", "search"),
+    *(
+        "mode",
+        "from_run",
+        "train.fold",
+        "train.save_folds",
+        "train.only_new",
+        "model_path",
+        "evaluate",
+        "recommend",
+        "similar",
+        "paths",
+        "tracking",
+        "report",
+        "upload",
+        "search",
+    ),
     *("hydra", "trainer.enable_progress_bar"),
 )
 

@@ -87,7 +87,7 @@ def as_trained(composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
     assert isinstance(plain, dict)
     now = {str(key): value for key, value in plain.items()}
     trained = composition(str(now["model_path"]), now["tracking"])
-    kept = keep_values(now, trained, overrides, leave=OF_THE_MACHINE)
+    kept = keep_values(now, trained, overrides, leave=("train", *OF_THE_MACHINE))
     typed = {word for word in overrides if word not in trained.overrides}
     theirs = {group: node for group, node in kept.items() if group in IMPORTING and not any(_names(word, group) for word in typed)}
     require_known_code({"plugins": [], **theirs}, now["plugins"])
@@ -103,6 +103,17 @@ def load_for(config: Mapping[str, Any]) -> LoadedModel:
     """
     folder = locate(config["model_path"], config["tracking"])
     return load_model(folder, config["plugins"], accelerator=config["trainer"]["accelerator"])
+
+
+def earlier_model(config: Mapping[str, Any]) -> LoadedModel | None:
+    """The model of `train.warm_start`, on the CPU, from where weights are copied; None where training begins anew.
+
+    Raises:
+        ConfigError: It cannot be found or built.
+        DataError: It is damaged.
+    """
+    path = config["train"]["warm_start"]
+    return None if path is None else load_model(locate(path, config["tracking"]), config["plugins"], accelerator="cpu")
 
 
 def begin_use(config: Mapping[str, Any], folder: Path, loaded: LoadedModel) -> dict[str, Any]:

@@ -106,6 +106,21 @@ class Recommender(ABC):
         """
         return None
 
+    def warm_start(self, earlier: "Recommender", keep_items: bool) -> None:
+        """Begin the next fit with what another model has learnt.
+
+        Args:
+            earlier: A fitted model of the same composition.
+            keep_items: Keep its items that the next training data lacks.
+
+        Raises:
+            ConfigError: The recommender is not trained in steps, or the other is another kind of model.
+        """
+        raise ConfigError(
+            f"train.warm_start is set, but {type(self).__name__} is not trained step by step: it is computed anew from all rows; "
+            f"leave train.warm_start out"
+        )
+
     def facts(self) -> dict[str, float]:
         """Numbers about the fitted model worth a line in the report: parameters, vocabulary, tokens."""
         return {}
