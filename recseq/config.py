@@ -32,19 +32,23 @@ from recseq.training.trainer import TrainerOptions
 from recseq.training.validation import VALIDATIONS
 
 Node = Mapping[str, Any]
+NEEDS_MODEL = ("evaluate", "recommend", "similar", "export")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shell:
     """The top level of a config: what there is and of which type; the groups' insides are checked by their parts."""
 
-    mode: Literal["cross_validate", "train", "describe", "fetch", "report", "upload", "export"]
+    mode: Literal["cross_validate", "train", "evaluate", "recommend", "similar", "export", "describe", "fetch", "report", "upload"]
     seed: Annotated[int, Range(at_least=0, below=2**63)]
     plugins: list[str]
     reference_models: list[str]
     from_run: str | None
-    model_path: str | None
     train: Node
+    model_path: str | None
+    evaluate: Node
+    recommend: Node
+    similar: Node
     export: Node
     paths: Node
     dataset: Annotated[Node, PartOf(SOURCES)]
@@ -117,14 +121,80 @@ class TrainOptions:
     Args:
         fold: mode=train: train on the train part of this fold; None takes all rows.
         save_folds: mode=cross_validate: keep each fold's model, in `fold_<i>/model`.
+        warm_start: mode=train and cross_validate: the model whose weights training begins with, as `model_path` names one.
+        only_new: mode=train with `warm_start`: train on the users who have an interaction newer than the newest that the earlier
+            model was trained on, and keep its items.
         log_model: Log the model that is kept in the form that MLflow serves.
         register: mode=train: name of the registered model in MLflow that it becomes a version of; `name@alias` also moves the alias to it.
     """
 
     fold: NonNegativeInt | None
     save_folds: bool
+    warm_start: str | None
+    only_new: bool
     log_model: bool
     register: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """The `evaluate` group.
+
+    Args:
+        fold: The fold whose test part the model is measured on; None takes the one that it was trained for, or, with other data or
+            another splitter than those it was trained with, all.
+    """
+
+    fold: NonNegativeInt | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommendOptions:
+    """The `recommend` group.
+
+    Args:
+        users: Whom to serve: a file with a column `user_id`, or a list; None serves everybody in the history.
+        history: File of interactions, with columns as `dataset=tabular` has them, that tells what users have taken; None takes the
+            dataset that the model was trained on.
+        k: Recommendations a user.
+        filter_viewed: Leave out everything in a user's history.
+        items: What may be recommended: a file with a column `item_id`, or a list; None for all that the model knows.
+        on_unsupported: What to do about users that the model cannot serve: `raise`, `warn` (drop and count) or `ignore`.
+        format: Of the output; None goes by the name of `path`, Parquet without one.
+        path: The output; None writes into the run's folder.
+        users_per_chunk: Users that are ranked and written at once; bounds the memory.
+    """
+
+    users: list[int | str] | str | None
+    history: str | None
+    k: PositiveInt
+    filter_viewed: bool
+    items: list[int | str] | str | None
+    on_unsupported: Literal["raise", "warn", "ignore"]
+    format: Literal["parquet", "csv"] | None
+    path: str | None
+    users_per_chunk: PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarOptions:
+    """The `similar` group.
+
+    Args:
+        items: Whose neighbours: a file with a column `item_id`, or a list; None for all that the model knows.
+        k: Neighbours an item.
+        filter_itself: Leave the item itself out.
+        format: Of the output; None goes by the name of `path`, Parquet without one.
+        path: The output; None writes into the run's folder.
+        items_per_chunk: Items whose neighbours are found and written at once; bounds the memory.
+    """
+
+    items: list[int | str] | str | None
+    k: PositiveInt
+    filter_itself: bool
+    format: Literal["parquet", "csv"] | None
+    path: str | None
+    items_per_chunk: PositiveInt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +286,8 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     problems += check_scheduler(config["scheduler"], "scheduler") if "scheduler" in config else []
     groups = {
         **{"trainer": TrainerOptions, "size": Sizes, "paths": Paths, "preprocessing": Preprocessing},
-        **{"report": ReportOptions, "upload": UploadOptions, "train": TrainOptions, "export": ExportOptions},
+        **{"report": ReportOptions, "upload": UploadOptions, "train": TrainOptions},
+        **{"evaluate": EvaluateOptions, "recommend": RecommendOptions, "similar": SimilarOptions, "export": ExportOptions},
     }
     for group, options in groups.items():
         if isinstance(config.get(group), Mapping):  # else the shell has said so
@@ -229,7 +300,8 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     if isinstance(config.get("metrics"), Mapping):
         found = _check_metrics(config["metrics"], config.get("reference_models"))
         problems += found or _check_monitor(config.get("validation"), MetricOptions(**config["metrics"]))
-    problems += _check_train(config) + _check_export(config)
+    problems += _check_train(config)
+    problems += _check_model_path(config) + _check_export(config)
     if config.get("mode") != "report" and isinstance(config.get("report"), Mapping):
         of = [f"report.{key}" for key in ("of", "experiment") if config["report"].get(key) is not None]
         problems += [f"{key} is set, which has an effect only with mode=report" for key in of]
@@ -300,6 +372,10 @@ def _check_train(config: Node) -> list[str]:
     of_train = {"from_run": config.get("from_run"), "train.fold": options.get("fold"), "train.register": options.get("register")}
     problems = [f"{key} is set, which has an effect only with mode=train" for key, value in of_train.items() if value is not None]
     problems = [] if mode == "train" else problems
+    if options.get("warm_start") is not None and mode not in ("train", "cross_validate"):
+        problems.append("train.warm_start is set, which has an effect only with mode=train and mode=cross_validate")
+    if options.get("only_new") is True and (mode != "train" or options.get("warm_start") is None):
+        problems.append("train.only_new is true, which has an effect only with mode=train and train.warm_start=...")
     if options.get("save_folds") is True and mode != "cross_validate":
         problems.append("train.save_folds is true, which has an effect only with mode=cross_validate; mode=train saves its model anyway")
     return problems + _check_logged_model(config, options)
@@ -309,14 +385,10 @@ def _check_export(config: Node) -> list[str]:
     node = config.get("export")
     options = node if isinstance(node, Mapping) else {}
     if config.get("mode") != "export":
-        of_export = {"model_path": config.get("model_path"), "export.path": options.get("path")}
-        return [f"{key} is set, which has an effect only with mode=export" for key, value in of_export.items() if value is not None]
-    problems = []
-    if config.get("model_path") is None:
-        problems.append("mode=export needs model_path: a model's folder, runs:/<id>/model, models:/name/version or models:/name@alias")
+        return [] if options.get("path") is None else ["export.path is set, which has an effect only with mode=export"]
     if options.get("onnx") is False and options.get("item_vectors") is False:
-        problems.append("export.onnx and export.item_vectors are false: there is nothing to export")
-    return problems
+        return ["export.onnx and export.item_vectors are false: there is nothing to export"]
+    return []
 
 
 def _check_logged_model(config: Node, options: Node) -> list[str]:
@@ -334,6 +406,17 @@ def _check_logged_model(config: Node, options: Node) -> list[str]:
     if isinstance(register, str) and not re.fullmatch(r"[^/:.@%\"']+(@(?!latest$|v\d+$)[\w-]+)?", register):
         problems.append(f"train.register is {register!r}, must be a name without / : . % and quotes, or name@alias")
     return problems
+
+
+def _check_model_path(config: Node) -> list[str]:
+    """Whether a model is named where the mode needs one, and nowhere else."""
+    mode, path = config.get("mode"), config.get("model_path")
+    if (mode in NEEDS_MODEL) == (path is not None):
+        return []
+    modes = ", ".join(f"mode={each}" for each in NEEDS_MODEL)
+    if path is not None:
+        return [f"model_path is set, which has an effect only with {modes}"]
+    return [f"model_path is needed with mode={mode}: a model's folder, runs:/<id>/model, or models:/name/version"]
 
 
 def _check_monitor(validation: Any, options: MetricOptions) -> list[str]:

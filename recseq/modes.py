@@ -9,8 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from recseq.config import check_config
 from recseq.errors import ConfigError
-from recseq.experiment import cross_validate, train
+from recseq.experiment import cross_validate, evaluate, train
 from recseq.lifecycle.from_run import find_run, keep_values
+from recseq.lifecycle.of_model import MODES as OF_A_MODEL
+from recseq.lifecycle.of_model import as_trained
 from recseq.opening import read_dataset
 
 
@@ -31,12 +33,16 @@ def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None, ov
     """
     if composed.get("mode") == "train" and (reference := composed.get("from_run")) is not None:
         composed = _as_it_ran(composed, str(reference), overrides)
+    elif composed.get("mode") in OF_A_MODEL and composed.get("model_path") is not None:
+        composed = as_trained(composed, overrides)
     config = check_config(composed)
     mode = config["mode"]
     if mode == "cross_validate":
         return cross_validate(config, folder, sweep_folder, overrides)
     if sweep_folder is not None:
         raise ConfigError(f"mode={mode} is no job of a sweep; leave out -m and experiment=")
+    if mode == "evaluate":
+        return evaluate(config, folder, overrides)
     if mode == "train":
         train(config, folder, overrides)
     else:
@@ -83,10 +89,24 @@ def _export(config: Mapping[str, Any], folder: Path) -> None:
     export(config, folder)
 
 
+def _recommend(config: Mapping[str, Any], folder: Path) -> None:
+    from recseq.lifecycle.recommending import recommend
+
+    recommend(config, folder)
+
+
+def _similar(config: Mapping[str, Any], folder: Path) -> None:
+    from recseq.lifecycle.similar_items import find_similar
+
+    find_similar(config, folder)
+
+
 MODES: Mapping[str, Callable[[Mapping[str, Any], Path], None]] = {
     "describe": _describe,
     "export": _export,
     "fetch": _fetch,
+    "recommend": _recommend,
     "report": _report,
+    "similar": _similar,
     "upload": _upload,
 }

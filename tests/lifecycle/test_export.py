@@ -186,7 +186,7 @@ def test_what_cannot_be_exported_is_one_message(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["mode=export"], "mode=export needs model_path"),
+        (["mode=export"], "model_path is needed with mode=export"),
         (["mode=export", "model_path=x", "export.onnx=false", "export.item_vectors=false"], "there is nothing to export"),
         (["export.path=x"], "export.path is set, which has an effect only with mode=export"),
     ],
