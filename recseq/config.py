@@ -24,7 +24,7 @@ from recseq.splitting import SPLITTERS
 from recseq.sweeps.search.options import SEARCHES
 from recseq.tracking import TRACKERS
 from recseq.training.losses import LOSSES
-from recseq.training.optimizer import check_optimizer
+from recseq.training.optimizer import check_loss_of_rows, check_optimizer
 from recseq.training.trainer import TrainerOptions
 from recseq.training.validation import VALIDATIONS
 
@@ -173,6 +173,8 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     problems += check_model(config.get("model"))
     problems += _check_item_net(config.get("item_net"))
     problems += check_optimizer(config["optimizer"], "optimizer") if "optimizer" in config else []
+    if not problems and "optimizer" in MODELS.find(config["model"]["type"], "model.type").uses:
+        problems += check_loss_of_rows(config["optimizer"], config["loss"])
     groups = {
         **{"trainer": TrainerOptions, "size": Sizes, "paths": Paths, "preprocessing": Preprocessing},
         **{"report": ReportOptions, "upload": UploadOptions},

@@ -30,7 +30,7 @@ from recseq.training.callbacks import Watch
 from recseq.training.context import FitContext
 from recseq.training.lightning_module import MODULES, SequentialModule
 from recseq.training.losses import LOSSES
-from recseq.training.optimizer import make_optimizer_factory
+from recseq.training.optimizer import make_optimizer_factory, takes_rows
 from recseq.training.trainer import TrainerOptions, fit_module, make_trainer
 from recseq.training.validation import HeldOut
 
@@ -179,7 +179,8 @@ class SequentialRecommender(Recommender):
             item_counts = torch.ones(vocabulary.n_items, dtype=torch.int64)
         loss = LOSSES.build(self.groups.loss, n_items=vocabulary.n_items, item_counts=item_counts)
         optimizer = make_optimizer_factory(self.groups.optimizer)
-        return MODULES.build(self._nodes["module"], encoder=encoder, loss=loss, optimizer=optimizer)
+        by_rows = takes_rows(self.groups.optimizer)
+        return MODULES.build(self._nodes["module"], encoder=encoder, loss=loss, optimizer=optimizer, by_rows=by_rows)
 
     def fit(self, train: Interactions, item_features: ItemFeatures | None, context: FitContext) -> None:
         """Build sequences, vocabulary and nets, and train; validation, when it is on, is cut from `train` and chooses the epoch.

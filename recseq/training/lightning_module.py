@@ -1,6 +1,7 @@
 """The Lightning module: one training step on a packed batch."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,7 +10,7 @@ import torch
 from recseq.data.packing import PackedBatch
 from recseq.nets.encoder import SequenceEncoder
 from recseq.registry import Registry
-from recseq.training.losses import Loss
+from recseq.training.losses import Loss, SampledLoss
 
 OptimizerFactory = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
 
@@ -21,22 +22,43 @@ class SequentialModule(pl.LightningModule):
         encoder: Encoder with its item net.
         loss: Loss over target positions.
         optimizer: Makes the optimizer of given parameters.
+        by_rows: A step makes and changes only the rows of the item matrix that its batch touches, for catalogues of millions; the loss
+            must be a sampled one.
     """
 
-    def __init__(self, *, encoder: SequenceEncoder, loss: Loss, optimizer: OptimizerFactory) -> None:
+    def __init__(self, *, encoder: SequenceEncoder, loss: Loss, optimizer: OptimizerFactory, by_rows: bool) -> None:
         super().__init__()
         self.encoder = encoder
         self.loss = loss
         self.make_optimizer = optimizer
+        self.by_rows = by_rows
 
     def training_step(self, batch: PackedBatch, batch_idx: int) -> torch.Tensor:
-        """Loss of one batch; nothing here asks the device for a number."""
+        """Loss of one batch."""
+        loss = self._loss_by_rows(batch) if self.by_rows else self._loss(batch)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch.n_targets)
+        return loss
+
+    def _loss(self, batch: PackedBatch) -> torch.Tensor:
+        """From the whole item matrix; nothing here asks the device for a number."""
         item_matrix = self.encoder.item_net()  # (R, D)
         hidden = batch.rows_with_target(self.encoder(batch, item_matrix))  # (T', D)
         similarity = self.encoder.similarity
-        loss = self.loss(similarity.of_users(hidden), batch, similarity.of_items(item_matrix))
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch.n_targets)
-        return loss
+        return self.loss(similarity.of_users(hidden), batch, similarity.of_items(item_matrix))
+
+    def _loss_by_rows(self, batch: PackedBatch) -> torch.Tensor:
+        """The same from the rows that the batch touches; how many they are, a GPU is asked once a step."""
+        assert isinstance(self.loss, SampledLoss)
+        negatives = self.loss.draw(batch)  # (T', N) or (N,)
+        touched = torch.cat([batch.items, batch.targets, negatives.flatten()])
+        rows, places = torch.unique(touched, return_inverse=True)  # (U,), (T + T' + ...,)
+        inputs, targets, drawn = places.split([batch.n_tokens, batch.n_targets, negatives.numel()])
+        item_rows = self.encoder.item_net.of_rows(rows)  # (U, D)
+        hidden = batch.rows_with_target(self.encoder(replace(batch, items=inputs), item_rows))  # (T', D)
+        similarity = self.encoder.similarity
+        return self.loss.compare(
+            similarity.of_users(hidden), batch, negatives, similarity.of_items(item_rows), targets, drawn.view(negatives.shape)
+        )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer of all parameters."""
@@ -47,5 +69,5 @@ class SequentialModule(pl.LightningModule):
         return batch
 
 
-MODULES: Registry[SequentialModule] = Registry("Lightning module", ("encoder", "loss", "optimizer"))
+MODULES: Registry[SequentialModule] = Registry("Lightning module", ("encoder", "loss", "optimizer", "by_rows"))
 MODULES.register("sequential")(SequentialModule)

@@ -115,18 +115,41 @@ class SampledLoss(Loss):
 
     def forward(self, hidden: torch.Tensor, batch: PackedBatch, items: torch.Tensor) -> torch.Tensor:
         """See `Loss.forward`."""
-        targets = batch.targets
-        negatives = self.draw(batch)  # (T', N) or (N,)
+        negatives = self.draw(batch)
+        return self.compare(hidden, batch, negatives, items, batch.targets, negatives)
+
+    def compare(
+        self,
+        hidden: torch.Tensor,
+        batch: PackedBatch,
+        negatives: torch.Tensor,
+        items: torch.Tensor,
+        target_rows: torch.Tensor,
+        negative_rows: torch.Tensor,
+    ) -> torch.Tensor:
+        """Loss of a batch whose negatives are drawn.
+
+        Args:
+            hidden: (T', D).
+            batch: The batch.
+            negatives: Items, (T', N), or (N,) when all positions share them.
+            items: Item vectors as they are compared, of the whole matrix or of the rows at hand, (U, D).
+            target_rows: Row of `items` of each target, (T',).
+            negative_rows: Row of `items` of each negative, in the shape of `negatives`.
+
+        Returns:
+            Scalar.
+        """
         if negatives.dim() == 1:
-            positive = (hidden * F.embedding(targets, items)).sum(1, keepdim=True)
-            logits = torch.cat([positive, hidden @ F.embedding(negatives, items).T], 1).float()
+            positive = (hidden * F.embedding(target_rows, items)).sum(1, keepdim=True)
+            logits = torch.cat([positive, hidden @ F.embedding(negative_rows, items).T], 1).float()
         else:
-            logits = sampled_logits(hidden, items, torch.cat([targets[:, None], negatives], 1))  # (T', 1 + N)
+            logits = sampled_logits(hidden, items, torch.cat([target_rows[:, None], negative_rows], 1))  # (T', 1 + N)
         if self.logits_t != 1:
             logits = logits / self.logits_t
-        logits = self.adjust(logits, negatives, targets)
+        logits = self.adjust(logits, negatives, batch.targets)
         if self.mask_hits:
-            hits = negatives == targets[:, None]
+            hits = negatives == batch.targets[:, None]
             logits = torch.cat([logits[:, :1], logits[:, 1:].masked_fill(hits, -torch.inf)], 1)
         return (self.losses(logits) * batch.weights).sum() / batch.n_targets
 
