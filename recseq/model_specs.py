@@ -14,6 +14,7 @@ from recseq.errors import ConfigError
 from recseq.files import conf_folder
 from recseq.models import MODELS, Groups, Recommender
 from recseq.options import did_you_mean
+from recseq.plain import plain_dict
 from recseq.training.trainer import TrainerOptions
 from recseq.training.validation import VALIDATIONS
 
@@ -113,9 +114,8 @@ def compose_reference(name: str, size: Mapping[str, int]) -> dict[str, Any]:
         raise ConfigError(f"reference_models names {name!r}, which cannot be composed; {hint} ({str(error).splitlines()[0]})") from None
     for group in ("dataset", "splitter", "tracking"):  # the run's own stand for them
         OmegaConf.update(composed, group, {"type": "none"}, merge=False)
-    config = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(config, dict)
+    config = plain_dict(composed)
     problems = check_model(config["model"])
     if problems:
         raise ConfigError.from_problems([f"reference model {name}: {problem}" for problem in problems])
-    return {str(key): value for key, value in config.items()}
+    return config

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-from command_line import SMALL, recseq
+from command_line import PROGRAM, SMALL, recseq
 
 from recseq.cli import refuse_unknown_choices
 
@@ -41,8 +41,7 @@ def test_completion_knows_groups_and_files(tmp_path: Path) -> None:
     assert script.returncode == 0
     assert "complete" in script.stdout
     environment = {"COMP_LINE": "recseq dataset=", "COMP_POINT": "15"}
-    program = Path(sys.executable).with_name("recseq")
-    done = subprocess.run([program, "-sc", "query=bash"], env=environment, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([PROGRAM, "-sc", "query=bash"], env=environment, capture_output=True, text=True, timeout=60, check=True)
     assert "dataset=movietweetings" in done.stdout.split()
 
 
@@ -188,9 +187,8 @@ def test_cutoffs_can_be_changed_alone(tmp_path: Path) -> None:
 def test_ctrl_c_in_training_says_so_and_marks_the_run_killed(tmp_path: Path) -> None:
     from mlflow.tracking import MlflowClient
 
-    program = Path(sys.executable).with_name("recseq")
     process = subprocess.Popen(
-        [str(program), "trainer=cpu", "trainer.max_epochs=1000"],
+        [PROGRAM, "trainer=cpu", "trainer.max_epochs=1000"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,5 +1,6 @@
 """Jobs of a sweep as processes: a limit on how many at once, devices in turn, and word of how each ended, also of one that was killed."""
 
+import contextlib
 import errno
 import json
 import os
@@ -18,6 +19,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrid
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recseq.errors import ConfigError, JobError
+from recseq.plain import plain_dict
 from recseq.sweeps.dead_jobs import announce_job, close_job, fail_job
 from recseq.sweeps.devices import environment, groups_of, visible_devices
 
@@ -81,9 +83,7 @@ class Processes:
         self.config = config
         self.grace_seconds = grace_seconds
         self.sweep = Path(config.hydra.sweep.dir).absolute()
-        node = OmegaConf.to_container(config.tracking, resolve=True)
-        assert isinstance(node, dict)
-        self.tracking = {str(key): value for key, value in node.items()}
+        self.tracking = plain_dict(config.tracking)
         self.children: list[Child] = []
 
     def run(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
@@ -212,13 +212,11 @@ class Processes:
 
 
 def _signal(process: "subprocess.Popen[bytes]", how: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         if how == signal.SIGINT:
             process.send_signal(how)  # it tells its own children
         else:
             os.killpg(process.pid, how)
-    except ProcessLookupError:
-        pass
 
 
 def _read_answer(pipe: int) -> dict[str, Any] | None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from command_line import SMALL, recseq
-from sweep_helpers import PROGRAM, logged, start, wait_for
+from command_line import PROGRAM, SMALL, recseq
+from sweep_helpers import logged, start, wait_for
 
 from recseq.errors import ConfigError
 from recseq.sweeps.devices import environment, groups_of, visible_devices
