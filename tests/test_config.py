@@ -58,6 +58,7 @@ NEEDED = {
     "dataset=tabular": ["dataset.path=x"],
     "model/layers=pre_ln": MASKED,
     "model/layers=ligr": MASKED,
+    "optimizer=rowwise_adam": ["loss=gbce"],
     "item_net=pretrained": ["item_net.pretrained.path=x.parquet"],
 }
 
