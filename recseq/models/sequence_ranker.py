@@ -84,8 +84,9 @@ class SequenceRanker:
             if plan.catalogue is not self.vocabulary:
                 vectors = torch.cat([vectors, self.encoder.item_net.new_items(self.vocabulary)[1]])
             users = self.encoder.similarity.of_users(self.user_vectors(plan.store, item_matrix))
-            chosen = torch.from_numpy(plan.candidates - 1).to(vectors.device)
-            items_compared = self.encoder.similarity.of_items(vectors[chosen])
+            if len(plan.candidates) < len(vectors):  # else a copy of the catalogue for nothing
+                vectors = vectors[torch.from_numpy(plan.candidates - 1).to(vectors.device)]
+            items_compared = self.encoder.similarity.of_items(vectors)
             if not (users.isfinite().all() and items_compared.isfinite().all()):
                 raise TrainingError("the trained model gives scores that are not finite; try a smaller optimizer.lr")
             places, scores = top_k(users, items_compared, k, plan.viewed)

@@ -11,6 +11,7 @@ from recseq.data.packing import PackedBatch
 from recseq.nets.encoder import SequenceEncoder
 from recseq.registry import Registry
 from recseq.training.losses import Loss, SampledLoss
+from recseq.training.scheduler import SchedulerFactory
 
 OptimizerFactory = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
 
@@ -22,16 +23,21 @@ class SequentialModule(pl.LightningModule):
         encoder: Encoder with its item net.
         loss: Loss over target positions.
         optimizer: Makes the optimizer of given parameters.
+        scheduler: Makes the scheduler of an optimizer.
         by_rows: A step makes and changes only the rows of the item matrix that its batch touches, for catalogues of millions; the loss
             must be a sampled one.
     """
 
-    def __init__(self, *, encoder: SequenceEncoder, loss: Loss, optimizer: OptimizerFactory, by_rows: bool) -> None:
+    def __init__(
+        self, *, encoder: SequenceEncoder, loss: Loss, optimizer: OptimizerFactory, scheduler: SchedulerFactory, by_rows: bool
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.loss = loss
         self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
         self.by_rows = by_rows
+        self.share_of_step = 1.0
 
     def training_step(self, batch: PackedBatch, batch_idx: int) -> torch.Tensor:
         """Loss of one batch."""
@@ -60,14 +66,22 @@ class SequentialModule(pl.LightningModule):
             similarity.of_users(hidden), batch, negatives, similarity.of_items(item_rows), targets, drawn.view(negatives.shape)
         )
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimizer of all parameters."""
-        return self.make_optimizer(self.parameters())
+    def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """Gradients of the loss, weighted by the batch's share in a step that accumulates several."""
+        super().backward(loss if self.share_of_step == 1 else loss * self.share_of_step, *args, **kwargs)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer of all parameters and, where the learning rate moves, its scheduler."""
+        optimizer = self.make_optimizer(self.parameters())
+        assert self.trainer.max_epochs is not None
+        steps_per_epoch = int(self.trainer.estimated_stepping_batches) // self.trainer.max_epochs
+        scheduler = self.make_scheduler(optimizer, steps_per_epoch)
+        return optimizer if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Batches are cut on the device that trains, nothing is to be moved."""
         return batch
 
 
-MODULES: Registry[SequentialModule] = Registry("Lightning module", ("encoder", "loss", "optimizer", "by_rows"))
+MODULES: Registry[SequentialModule] = Registry("Lightning module", ("encoder", "loss", "optimizer", "scheduler", "by_rows"))
 MODULES.register("sequential")(SequentialModule)

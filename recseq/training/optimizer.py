@@ -38,20 +38,26 @@ def takes_rows(node: Mapping[str, Any]) -> bool:
     return bool(getattr(get_class(str(node["_target_"])), "takes_rows", False))
 
 
-def check_loss_of_rows(optimizer: Mapping[str, Any], loss: Any) -> list[str]:
-    """Problems of an optimizer that takes rows with the loss, which must touch few of them.
+def check_use_of_rows(optimizer: Mapping[str, Any], loss: Any, trainer: Any) -> list[str]:
+    """Problems of an optimizer that takes rows with the loss, which must touch few of them, and with what needs whole gradients.
 
     Args:
         optimizer: Node of the optimizer, checked.
         loss: Node of the loss.
+        trainer: The `trainer` group.
     """
-    if not takes_rows(optimizer) or not isinstance(loss, Mapping) or issubclass(LOSSES.find(loss.get("type"), "loss.type"), SampledLoss):
+    if not takes_rows(optimizer) or not isinstance(loss, Mapping) or not isinstance(trainer, Mapping):
         return []
-    sampled = [name for name in LOSSES.names() if issubclass(LOSSES.find(name, "loss"), SampledLoss)]
-    return [
-        f"optimizer._target_ is {optimizer['_target_']!r}, which changes the items that a batch touches, but loss {loss['type']!r} touches "
-        f"the whole catalogue; use a loss that samples ({', '.join(sampled)}) or optimizer=adam"
-    ]
+    found = []
+    if not issubclass(LOSSES.find(loss.get("type"), "loss.type"), SampledLoss):
+        sampled = [name for name in LOSSES.names() if issubclass(LOSSES.find(name, "loss"), SampledLoss)]
+        found.append(
+            f"optimizer._target_ is {optimizer['_target_']!r}, which changes the items that a batch touches, but loss {loss['type']!r} "
+            f"touches the whole catalogue; use a loss that samples ({', '.join(sampled)}) or optimizer=adam"
+        )
+    if trainer.get("gradient_clip_val") is not None:
+        found.append(f"trainer.gradient_clip_val is set, but gradients by rows, of {optimizer['_target_']}, cannot be clipped")
+    return found
 
 
 def make_optimizer_factory(node: Mapping[str, Any]) -> OptimizerFactory:

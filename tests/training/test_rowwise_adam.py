@@ -98,6 +98,7 @@ def test_the_mean_state_by_hand() -> None:
 @pytest.mark.parametrize("row_state", ["mean", "elements"])
 def test_training_by_rows_resumes_bit_for_bit(tmp_path: Path, row_state: str) -> None:
     options = (*SAMPLED, "optimizer=rowwise_adam", f"optimizer.row_state={row_state}", "trainer.max_epochs=3")
+    options += ("trainer.accumulate_grad_batches=2", "trainer.ema_decay=0.9", "model.batch_size=8")
     whole = build(*options)
     whole.fit(interactions(ROWS), None, FitContext(tmp_path / "whole", 1))
     first = build(*options, "trainer.max_epochs=2")
@@ -114,6 +115,8 @@ def test_a_loss_over_the_whole_catalogue_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"RowwiseAdam.*loss 'softmax' touches the whole catalogue; use a loss that samples \(bce, gbce"):
         check_config(composed("optimizer=rowwise_adam"))
     check_config(composed("optimizer=rowwise_adam", "model=popular"))
+    with pytest.raises(ConfigError, match=r"gradients by rows, of .*RowwiseAdam, cannot be clipped"):
+        check_config(composed("optimizer=rowwise_adam", "loss=bce", "trainer.gradient_clip_val=1"))
 
 
 def test_the_other_row_state_is_refused() -> None:
