@@ -1,5 +1,6 @@
-"""Where the YAML files are, and how results are written: whole or not at all, aside first, then renamed."""
+"""Where the YAML files are, how results are written (whole or not at all: aside first, then renamed), and digests of files."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -39,3 +40,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, indented, NaN refused."""
     write_text(path, json.dumps(value, indent=2, default=str, allow_nan=False) + "\n")
+
+
+def file_digest(path: Path, kind: str) -> str:
+    """Hexadecimal digest of a file: `md5`, `sha256`, or `git-blob-sha1`, which is what git calls the file by."""
+    if kind == "git-blob-sha1":
+        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    elif kind == "md5":
+        digest = hashlib.md5(usedforsecurity=False)
+    elif kind == "sha256":
+        digest = hashlib.sha256()
+    else:
+        raise ValueError(f"digest {kind!r} is none of md5, sha256, git-blob-sha1")
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

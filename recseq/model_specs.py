@@ -14,6 +14,7 @@ from recseq.errors import ConfigError
 from recseq.files import conf_folder
 from recseq.models import MODELS, Groups, Recommender
 from recseq.options import did_you_mean
+from recseq.plain import plain_dict
 from recseq.training.trainer import TrainerOptions
 from recseq.training.validation import VALIDATIONS
 
@@ -71,7 +72,7 @@ def groups_used(config: Mapping[str, Any]) -> dict[str, Any]:
 def log_unused_groups(model: ModelSpec, config: Mapping[str, Any]) -> None:
     """Say once which groups the model has no use for."""
     uses = MODELS.find(config["model"]["type"], "model.type").uses
-    unused = [group for group in ("loss", "item_net", "optimizer", "size", "trainer", "validation") if group not in uses]
+    unused = [group for group in ("loss", "item_net", "optimizer", "scheduler", "size", "trainer", "validation") if group not in uses]
     if unused:
         log.info("model %s has no use for the groups %s; they are ignored", model.name, ", ".join(unused))
 
@@ -89,6 +90,7 @@ def groups_of(config: Mapping[str, Any]) -> Groups:
         item_net_blocks=blocks,
         item_net_auto=bool(config["item_net"].get("auto", False)),
         optimizer=config["optimizer"],
+        scheduler=config["scheduler"],
         trainer=TrainerOptions(**config["trainer"]),
         validation=VALIDATIONS.build(config["validation"], scoring=MetricOptions(**config["metrics"]).scoring()),
     )
@@ -113,9 +115,8 @@ def compose_reference(name: str, size: Mapping[str, int]) -> dict[str, Any]:
         raise ConfigError(f"reference_models names {name!r}, which cannot be composed; {hint} ({str(error).splitlines()[0]})") from None
     for group in ("dataset", "splitter", "tracking"):  # the run's own stand for them
         OmegaConf.update(composed, group, {"type": "none"}, merge=False)
-    config = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(config, dict)
+    config = plain_dict(composed)
     problems = check_model(config["model"])
     if problems:
         raise ConfigError.from_problems([f"reference model {name}: {problem}" for problem in problems])
-    return {str(key): value for key, value in config.items()}
+    return config

@@ -1,8 +1,8 @@
 """Pictures of the MLflow UI as a person sees it, of a store with a sweep in it.
 
-    python3 -m venv /tmp/selenium && /tmp/selenium/bin/pip install selenium
+    python3 -m venv selenium && selenium/bin/pip install selenium
     .venv/bin/recseq experiment=tutorial size=small          # something to look at: 12 runs
-    /tmp/selenium/bin/python scripts/screenshots.py --mlflow .venv/bin/mlflow --store sqlite:///outputs/mlflow.db --to pictures
+    selenium/bin/python scripts/screenshots.py --mlflow .venv/bin/mlflow --store sqlite:///outputs/mlflow.db --to pictures
 
 Needs selenium (in an environment of its own), a Chromium and its chromedriver. Starts `mlflow server` on a free port of loopback and stops
 it; the store is read only. Pictures: the stored view (a line a configuration), the tree as the UI shows it unasked, the sweep's page

@@ -2,16 +2,15 @@
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+from command_line import PROGRAM
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-PROGRAM = str(Path(sys.executable).with_name("recseq"))
 NOT_COMPARED = ("fit_seconds", "recommend_seconds", "job_seconds", "run_id")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-from command_line import SMALL, recseq
+from command_line import PROGRAM, SMALL, recseq
 
 from recseq.cli import refuse_unknown_choices
 
@@ -41,8 +41,7 @@ def test_completion_knows_groups_and_files(tmp_path: Path) -> None:
     assert script.returncode == 0
     assert "complete" in script.stdout
     environment = {"COMP_LINE": "recseq dataset=", "COMP_POINT": "15"}
-    program = Path(sys.executable).with_name("recseq")
-    done = subprocess.run([program, "-sc", "query=bash"], env=environment, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([PROGRAM, "-sc", "query=bash"], env=environment, capture_output=True, text=True, timeout=60, check=True)
     assert "dataset=movietweetings" in done.stdout.split()
 
 
@@ -153,7 +152,7 @@ def test_a_users_mistake_ends_in_one_message_and_exit_code_1(tmp_path: Path, arg
 def test_popular_is_its_own_reference_and_says_what_it_ignores(tmp_path: Path) -> None:
     done = recseq(tmp_path, *SMALL[:5], "model=popular", "tracking=none")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("has no use for the groups loss, item_net, optimizer, size, trainer") == 1
+    assert done.stdout.count("has no use for the groups loss, item_net, optimizer, scheduler, size, trainer") == 1
     table = pl.read_csv(run_folder(tmp_path) / "metrics.csv")
     assert table["model"].to_list() == ["popular"]
     assert table["Intersection@10_popular"].to_list() == [1.0]
@@ -188,9 +187,8 @@ def test_cutoffs_can_be_changed_alone(tmp_path: Path) -> None:
 def test_ctrl_c_in_training_says_so_and_marks_the_run_killed(tmp_path: Path) -> None:
     from mlflow.tracking import MlflowClient
 
-    program = Path(sys.executable).with_name("recseq")
     process = subprocess.Popen(
-        [str(program), "trainer=cpu", "trainer.max_epochs=1000"],
+        [PROGRAM, "trainer=cpu", "trainer.max_epochs=1000"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

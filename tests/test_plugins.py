@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+from command_line import PROGRAM
 from conftest import TINY_MODEL, composed, interactions
 from models.test_sequential import FEATURES, ROWS, request
 
@@ -88,7 +88,7 @@ def test_metric_and_splitter_from_the_command_line(tmp_path: Path) -> None:
     small = ("dataset.n_users=300", "dataset.n_items=60", "dataset.n_interactions=2000", "dataset.n_directors=10", "dataset.n_genres=5")
     use = ("--config-dir", str(PLUGINS / "albert_parts" / "conf"), "plugins=[albert_parts]", "splitter=weekends", "metrics=first_hit")
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("recseq")), *use, *small, "model=popular", "tracking=none"],
+        [PROGRAM, *use, *small, "model=popular", "tracking=none"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(PLUGINS)},
         capture_output=True,

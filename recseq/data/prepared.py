@@ -21,7 +21,7 @@ from recseq.data.interactions import Dataset, Interactions, ItemFeatures
 from recseq.data.preprocessing import Preprocessing
 from recseq.data.sources import KnowsFiles, Source, build_source
 from recseq.errors import DataError
-from recseq.files import written_aside
+from recseq.files import file_digest, written_aside
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class Entry:
         try:
             meta = json.loads((self.folder / META).read_bytes())
             for name, digest in meta["sha256"].items():
-                if sha256(self.folder / name) != digest:
+                if file_digest(self.folder / name, "sha256") != digest:
                     raise ValueError(f"{name} is not what was written")
             tables = {name.removesuffix(".parquet"): pl.read_parquet(self.folder / name, glob=False) for name in meta["sha256"]}
             interactions = Interactions(tables["interactions"], meta["clock"])
@@ -190,7 +190,7 @@ class Entry:
                 "dropped": dataset.dropped,
                 "counts": {name: getattr(dataset.interactions, name) for name in COUNTS},
                 "features_fingerprint": features.fingerprint if features is not None else None,
-                "sha256": {f"{name}.parquet": sha256(aside / f"{name}.parquet") for name in tables},
+                "sha256": {f"{name}.parquet": file_digest(aside / f"{name}.parquet", "sha256") for name in tables},
             }
             (aside / META).write_text(json.dumps(meta, indent=2))
 
@@ -198,12 +198,6 @@ class Entry:
         """Take a broken entry away, for the data to be prepared anew."""
         log.warning("prepared data in %s is broken (%s) and is made anew", self.folder, why)
         discard(self.folder)
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def discard(folder: Path) -> None:

@@ -19,9 +19,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from recseq.environment import NOT_IDENTITY, without
 from recseq.errors import ConfigError
 from recseq.files import conf_folder
 from recseq.sweeps.notes import SWEEP_FILE
+from recseq.tracking.base import flatten
 
 # What a run was told about its surroundings, not about its model.
 OF_THE_RUN_ALONE = ("mode", "from_run", "train", "paths", "tracking", "report", "upload", "search", "hydra", "trainer.enable_progress_bar")
@@ -71,6 +73,11 @@ class EarlierRun:
         kept = [word for word in origin["overrides"] if not _concerns(_key(word), OF_THE_RUN_ALONE)]
         return cls(place, config, kept, json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else None)
 
+    def differences(self, config: Mapping[str, Any]) -> list[str]:
+        """Keys that can change results and have another value in a config than in the run's."""
+        ours, theirs = (flatten(without(each, NOT_IDENTITY)) for each in (self.config, config))
+        return sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+
     def metrics(self) -> dict[str, float]:
         """What its model measured: means over its folds; empty where it measured nothing."""
         if self.summary is None or "models" not in self.summary:
@@ -89,6 +96,8 @@ def find_run(reference: str, tracking: Mapping[str, Any]) -> EarlierRun:
     Raises:
         ConfigError: There is no such run, or nothing of it can be reached from here.
     """
+    if not reference:
+        raise ConfigError("from_run is empty; it takes the folder of a run or the id of one in MLflow")
     if Path(reference).is_dir():
         return EarlierRun.read(Path(reference), reference)
     if "/" in reference or not reference.isalnum():
@@ -98,7 +107,7 @@ def find_run(reference: str, tracking: Mapping[str, Any]) -> EarlierRun:
     from mlflow.exceptions import MlflowException
 
     from recseq.lifecycle.locate import download
-    from recseq.tracking.mlflow import existing_store
+    from recseq.tracking.store import existing_store
 
     try:
         tags = existing_store(str(tracking["uri"])).get_run(reference).data.tags

@@ -38,6 +38,7 @@ from recseq.options import problem
 from recseq.registry import check_options
 from recseq.training.losses import LOSSES
 from recseq.training.optimizer import check_optimizer
+from recseq.training.scheduler import check_scheduler
 from recseq.training.trainer import TrainerOptions
 from recseq.training.validation import VALIDATIONS
 
@@ -45,7 +46,7 @@ T = TypeVar("T")
 
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin", ".joblib"}
 TRUSTED = ("recseq", "torch", "pytorch_lightning")  # a config may name classes of these
-GROUPS = ("model", "loss", "item_net", "optimizer", "trainer", "validation", "metrics")
+GROUPS = ("model", "loss", "item_net", "optimizer", "scheduler", "trainer", "validation", "metrics")
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,7 @@ def _read_config(folder: Path, manifest: Manifest) -> dict[str, Any]:
 
 def _require_buildable(config: Mapping[str, Any], manifest: Manifest) -> None:
     problems = check_model(config["model"]) + check_item_net(config["item_net"]) + check_optimizer(config["optimizer"], "optimizer")
+    problems += check_scheduler(config["scheduler"], "scheduler")
     problems += LOSSES.check(config["loss"], "loss") + VALIDATIONS.check(config["validation"], "validation")
     problems += check_options(TrainerOptions, config["trainer"], "trainer") + check_options(MetricOptions, config["metrics"], "metrics")
     problems += check_options(Sizes, config["size"], "size")

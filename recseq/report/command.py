@@ -1,5 +1,6 @@
 """Makes a report: `mode=report` over finished runs, and the end of a sweep."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -47,8 +48,7 @@ def report(config: Mapping[str, Any], folder: Path) -> None:
         found = runs_of_experiment(config["tracking"]["uri"], str(options.experiment))
     selection = select_runs(found, options, strict=True)
     put(folder / "leaderboard.csv", runs_table(selection.rows, selection.folds).write_csv)
-    for _ in write_report(selection, config, folder):
-        pass
+    deque(write_report(selection, config, folder), maxlen=0)
     console().print(f"Report folder: {folder}", highlight=False, soft_wrap=True)
 
 

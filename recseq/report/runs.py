@@ -12,8 +12,8 @@ import yaml
 
 from recseq.environment import config_hash
 from recseq.errors import ConfigError
-from recseq.tracking.mlflow import run_folders
 from recseq.tracking.run_folder import FOLD_FILE, MODEL_FOLDER
+from recseq.tracking.store import run_folders
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ Hydra imports this at every start, so torch, MLflow and polars are imported wher
 """
 
 import atexit
-import json
 import logging
 import sys
 import time
@@ -17,6 +16,7 @@ from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from recseq.errors import ConfigError, TrialPruned
+from recseq.plain import plain_dict
 from recseq.sweeps.notes import JOB_FILE, SWEEP_FILE, read_note, sweep_of, write_job
 from recseq.sweeps.submitit_jobs import LAUNCHERS, outlive_dead_jobs
 
@@ -69,15 +69,14 @@ class SweepCallback(Callback):
             sys.exit(str(error))
         self.folder = folder
         self.hydra_overrides = list(config.hydra.overrides.hydra)
-        self.config = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("report", "metrics", "tracking")}
+        self.config = {key: plain_dict(config[key]) for key in ("report", "metrics", "tracking")}
         self.config["seed"] = config.seed
         node = self.config["tracking"]
-        assert isinstance(node, dict)
         if str(OmegaConf.select(config, "hydra.launcher._target_")).startswith(LAUNCHERS):
             outlive_dead_jobs(node, folder)
         varied = varied_keys(config)
         if not TRACKERS.check(node, "tracking"):  # else each job says what is wrong
-            self.tracker = open_tracker({str(key): value for key, value in node.items()}, needed=True)
+            self.tracker = open_tracker(node, needed=True)
             name = " ".join(["sweep", "×".join(key.rpartition(".")[2] for key in varied), folder.parent.name, folder.name])
             tags = {"recseq.folder": str(folder), **override_tags(list(config.hydra.overrides.task))}
             record = RunRecord.read(folder / RUN_FILE) if (folder / RUN_FILE).exists() else RunRecord.new(name, {}, tags, None)
@@ -135,7 +134,7 @@ class SweepCallback(Callback):
         print_best(folder)
         if self.n_jobs is not None and table.height < self.n_jobs:
             left = self.n_jobs - table.height
-            print(f"{left} of {self.n_jobs} jobs have not ended; to go on:\n  {resume_command(folder)}", flush=True)
+            print(f"{left} of {self.n_jobs} jobs have not ended; to go on:\n  {resume_command(folder, 'hydra.sweep.dir')}", flush=True)
         unlock_sweep(folder)
 
     def _report(self, folder: Path) -> None:
@@ -182,10 +181,8 @@ def parent_of(sweep_folder: Path | None) -> str | None:
     Args:
         sweep_folder: Folder of the sweep that the job belongs to; None for a single run.
     """
-    if sweep_folder is None or not (sweep_folder / SWEEP_FILE).exists():
-        return None
-    run_id: str = json.loads((sweep_folder / SWEEP_FILE).read_text())["run_id"]
-    return run_id or None
+    note = read_note(sweep_folder / SWEEP_FILE) if sweep_folder is not None else None
+    return None if note is None else note["run_id"] or None
 
 
 def varied_of(sweep_folder: Path | None) -> list[str] | None:
@@ -194,10 +191,8 @@ def varied_of(sweep_folder: Path | None) -> list[str] | None:
     Args:
         sweep_folder: Folder of the sweep; None for a single run.
     """
-    if sweep_folder is None or not (sweep_folder / SWEEP_FILE).exists():
-        return None
-    found: list[str] = json.loads((sweep_folder / SWEEP_FILE).read_text())["varied"]
-    return found
+    note = read_note(sweep_folder / SWEEP_FILE) if sweep_folder is not None else None
+    return None if note is None else note["varied"]
 
 
 def log_to_parent(config: DictConfig, folder: Path, files: list[Path]) -> None:
@@ -213,9 +208,7 @@ def log_to_parent(config: DictConfig, folder: Path, files: list[Path]) -> None:
     run_id = parent_of(folder)
     if run_id is None:
         return
-    node = OmegaConf.to_container(config.tracking, resolve=True)
-    assert isinstance(node, dict)
-    tracker = open_tracker({str(key): value for key, value in node.items()}, needed=False)
+    tracker = open_tracker(plain_dict(config.tracking), needed=False)
     for file in files:
         if file.exists():
             tracker.log_artifact(run_id, file)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from recseq.environment import NOT_IDENTITY
 from recseq.errors import ConfigError
 from recseq.files import write_json
+from recseq.plain import plain_dict
 from recseq.sweeps.notes import read_note
 
 PLAN_FILE = "jobs.json"
@@ -25,11 +26,10 @@ def planned_jobs(config: DictConfig) -> list[list[str]] | None:
     sweeper = config.hydra.sweeper
     if not str(sweeper.get("_target_", "")).endswith("BasicSweeper"):
         return None
-    params = OmegaConf.to_container(sweeper.get("params") or OmegaConf.create({}))
-    assert isinstance(params, dict)
+    params = plain_dict(sweeper.get("params") or OmegaConf.create({}))
     hydra = GlobalHydra.instance().hydra
     parser = OverridesParser.create(config_loader=None if hydra is None else hydra.config_loader)
-    lines = [*(f"{key!s}={value}" for key, value in params.items()), *config.hydra.overrides.task]
+    lines = [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
     return BasicSweeper.split_arguments(parser.parse_overrides(lines), None)[0]
 
 

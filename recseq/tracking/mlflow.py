@@ -1,48 +1,33 @@
-"""MLflow as tracker, through its client alone.
-
-No global state, but for how long its HTTP client tries: without a word from the user's environment it would be minutes.
-"""
+"""MLflow as tracker, through its client alone: no global state of MLflow's is used."""
 
 import contextlib
 import json
 import logging
-import os
 import re
 import shlex
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from recseq.errors import ConfigError
-from recseq.options import did_you_mean
 from recseq.secrets import without_credentials
 from recseq.tracking.base import TRACKERS, Logged, Status, Tracker
+from recseq.tracking.store import RUNS_FILTER, is_server, one_at_a_time, open_client, opened, search_runs, sqlite_file
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it makes in a fresh store
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
-# MLflow's own are 7 retries of up to 2 minutes each, with pauses that double.
-for _name, _value in (("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"), ("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")):
-    os.environ.setdefault(_name, _value)
-
 AUTO = "auto"
 VIEW = "recseq"  # name of the stored view of an experiment, part of its address
-RUNS_FILTER = "tags.`recseq.level` = 'run'"
 MAX_PARAM_LENGTH = 6000
 MAX_TAG_LENGTH = 8000
 MAX_BATCH = 100
-CONNECT_SECONDS = 10
 
 log = logging.getLogger(__name__)
 
@@ -67,16 +52,12 @@ class MlflowTracker(Tracker):
     def __init__(self, *, uri: str, artifacts: str, experiment: str, skip_finished: bool) -> None:
         super().__init__(skip_finished=skip_finished)
         self.uri = uri
-        try:
-            if uri.startswith("sqlite:///"):
-                Path(uri.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
-            if uri.startswith(("http://", "https://")):
-                require_server(uri)
+        with opened(uri):
+            if (file := sqlite_file(uri)) is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
             with one_at_a_time(uri):
-                self.client = MlflowClient(tracking_uri=store_address(uri))
+                self.client = open_client(uri)
                 self.experiment_id = self._experiment(experiment, artifacts)
-        except (MlflowException, OSError) as error:
-            raise ConfigError(f"tracking.uri is {uri!r}, which cannot be opened: {str(error).splitlines()[0]}") from None
 
     def _experiment(self, name: str, artifacts: str) -> str:
         location = self._location(artifacts)
@@ -102,9 +83,8 @@ class MlflowTracker(Tracker):
 
     def _location(self, artifacts: str) -> str | None:
         if artifacts == AUTO:
-            if not self.uri.startswith("sqlite:///"):
-                return None
-            return (Path(self.uri.removeprefix("sqlite:///")).absolute().parent / "artifacts").as_uri()
+            file = sqlite_file(self.uri)
+            return None if file is None else (file.parent / "artifacts").as_uri()
         return artifacts if "://" in artifacts else Path(artifacts).absolute().as_uri()
 
     def start(
@@ -217,16 +197,12 @@ class MlflowTracker(Tracker):
         """All runs that have these tags and meet further conditions, the newest first."""
         quoted = {key: f'"{value}"' if "'" in value else f"'{value}'" for key, value in tags.items()}
         text = " and ".join([*(f"tags.`{key}` = {value}" for key, value in quoted.items()), *more])
-        token: str | None = None
-        while token != "":
-            page = self.client.search_runs([self.experiment_id], text, order_by=["attributes.start_time DESC"], page_token=token)
-            yield from page
-            token = page.token or ""
+        return search_runs(self.client, self.experiment_id, text, "attributes.start_time DESC")
 
     def hint(self) -> str | None:
         """Where the runs are to be seen, and the command that opens the UI of a store on loopback."""
         page = f"#/experiments/{self.experiment_id}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
-        if self.uri.startswith(("http://", "https://")):
+        if is_server(self.uri):
             return f"{without_credentials(self.uri).rstrip('/')}/{page}"
         program = Path(sys.executable).with_name("mlflow")
         if program.is_relative_to(Path.cwd()):
@@ -239,12 +215,6 @@ def artifact_link(path: str) -> str:
     return f"get-artifact?path={path}&run_uuid={{run_id}}"
 
 
-def store_address(uri: str) -> str:
-    """A SQLite store by its full path: MLflow keeps opened stores by their address, which must mean one file wherever the process goes."""
-    prefix = "sqlite:///"
-    return prefix + str(Path(uri.removeprefix(prefix)).absolute()) if uri.startswith(prefix) else uri
-
-
 def _metric(name: str) -> str:
     return name.replace("@", "_")
 
@@ -252,63 +222,3 @@ def _metric(name: str) -> str:
 def _legal(key: str) -> str:
     """MLflow's names have letters, digits and `_-. :/`."""
     return re.sub(r"[^\w\-. :/]", "_", key)
-
-
-@contextmanager
-def one_at_a_time(uri: str) -> Iterator[None]:
-    """Let one process open a SQLite store at a time: several that make a fresh one at once corrupt it."""
-    if not uri.startswith("sqlite:///"):
-        yield
-        return
-    file = Path(uri.removeprefix("sqlite:///")).absolute()
-    with FileLock(file.with_name(f".{file.name}.lock")):
-        yield
-
-
-def require_server(uri: str) -> None:
-    """Fail at once where nothing answers; MLflow's client would try for minutes.
-
-    Raises:
-        OSError: No connection.
-    """
-    with contextlib.suppress(urllib.error.HTTPError):  # something answers; what it thinks of this path is its own affair
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CONNECT_SECONDS).close()
-
-
-def existing_store(uri: str) -> MlflowClient:
-    """A client of a store that is there; makes nothing.
-
-    Raises:
-        ConfigError: It cannot be opened.
-    """
-    try:
-        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-            raise OSError("there is no such file")  # MLflow's client would make one
-        if uri.startswith(("http://", "https://")):
-            require_server(uri)
-        return MlflowClient(tracking_uri=store_address(uri))
-    except (MlflowException, OSError) as error:
-        raise ConfigError(f"tracking.uri is {uri!r}, which cannot be opened: {str(error).splitlines()[0]}") from None
-
-
-def run_folders(uri: str, experiment: str) -> list[tuple[str, str, Path | None]]:
-    """The runs of an experiment, oldest first: name, status, and folder where the run tells of one. Makes nothing in the store.
-
-    Raises:
-        ConfigError: The store cannot be opened, or has no such experiment.
-    """
-    client = existing_store(uri)
-    try:
-        found = client.get_experiment_by_name(experiment)
-        if found is None:
-            names = sorted(each.name for each in client.search_experiments())
-            raise ConfigError(f"report.experiment is {experiment!r}, which {uri} does not have; {did_you_mean(experiment, names)}")
-        runs, token = [], None
-        while token != "":
-            page = client.search_runs([found.experiment_id], RUNS_FILTER, order_by=["attributes.start_time"], page_token=token)
-            runs += list(page)
-            token = page.token or ""
-    except (MlflowException, OSError) as error:
-        raise ConfigError(f"tracking.uri is {uri!r}, which cannot be opened: {str(error).splitlines()[0]}") from None
-    folders = [run.data.tags.get("recseq.folder") for run in runs]
-    return [(run.info.run_name, run.info.status, Path(folder) if folder else None) for run, folder in zip(runs, folders, strict=True)]

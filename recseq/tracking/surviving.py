@@ -11,7 +11,7 @@ from recseq.errors import ConfigError
 from recseq.files import write_json
 from recseq.secrets import without_credentials
 from recseq.tracking.base import TRACKERS, Logged, NoTracker, Status, Tracker
-from recseq.tracking.mlflow import require_server
+from recseq.tracking.store import is_server, require_server
 
 UNTRACKED_FILE = "untracked.json"
 
@@ -120,7 +120,7 @@ class SurvivingTracker(Tracker):
     def _abandon(self) -> None:
         uri = str(self.node.get("uri", ""))
         with contextlib.suppress(Exception):
-            if uri.startswith(("http://", "https://")):
+            if is_server(uri):
                 require_server(uri)
             for run_id in self.open:
                 self.inner.end(run_id, "FAILED")
@@ -144,7 +144,7 @@ class SurvivingTracker(Tracker):
             (folder / UNTRACKED_FILE).unlink(missing_ok=True)
             return
         words = ["recseq", "mode=upload", f"upload.of={folder}"]
-        if str(self.node.get("uri", "")).startswith(("http://", "https://")):
+        if is_server(str(self.node.get("uri", ""))):
             words.append(f"tracking.uri={without_credentials(self.node['uri'])}")
         if self.node.get("experiment", "recseq") != "recseq":
             words.append(f"tracking.experiment={self.node['experiment']}")

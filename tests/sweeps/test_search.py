@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 import polars as pl
 import pytest
-from command_line import SMALL
+from command_line import PROGRAM, SMALL
 from hydra.core.global_hydra import GlobalHydra
 from mlflow.tracking import MlflowClient
 from sweep_helpers import check_tree
@@ -433,8 +433,7 @@ def test_trials_run_under_every_launcher(tmp_path: Path, launcher: str) -> None:
     workers = {"submitit_local": ["hydra.launcher.timeout_min=10"], "basic": []}.get(launcher, ["hydra.launcher.n_jobs=2"])
     line = ["search=optuna", "search/sampler=grid", "search/pruner=median", "search.pruner.n_startup_trials=2", "search.n_jobs=2"]
     varied = ["splitter.n_splits=2", "splitter.test_size=20D", "model.noise=0.0,0.05,1.0,0.95", "model.crash_above=0.97"]
-    program = Path(sys.executable).with_name("recseq")
-    command = [str(program), *USE, *line, *varied, f"hydra/launcher={launcher}", *workers]
+    command = [PROGRAM, *USE, *line, *varied, f"hydra/launcher={launcher}", *workers]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=550, check=False)
     assert done.returncode == 1, done.stderr[-2000:]
     assert "1 of 20 jobs failed: 2" in done.stderr

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from command_line import SMALL, recseq
+from command_line import PROGRAM, SMALL, recseq
 from conftest import composed
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
@@ -166,9 +166,8 @@ def test_a_server_killed_in_training_costs_nothing(
 
 
 def test_a_sweep_goes_on_without_its_server_and_is_uploaded_afterwards(server: Server, tmp_path: Path) -> None:
-    program = Path(sys.executable).with_name("recseq")
     jobs = ("model=popular,sasrec,ease", "splitter.test_size=7D,1000D")
-    command = [program, "-m", *SMALL, *jobs, f"tracking.uri={server.uri}", "tracking.experiment=night", "trainer=debug"]
+    command = [PROGRAM, "-m", *SMALL, *jobs, f"tracking.uri={server.uri}", "tracking.experiment=night", "trainer=debug"]
     sweep_options = [word for word in command if not str(word).startswith("model.")]  # popular and ease have none of them
     sizes = ("size=small", "size.n_factors=8", "size.n_heads=2")
     environment = {**os.environ, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}

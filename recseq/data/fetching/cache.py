@@ -12,9 +12,9 @@ from filelock import FileLock, Timeout
 
 from recseq.data.fetching.download import Patience, download
 from recseq.data.fetching.record import Contents, Record, record_path
-from recseq.data.fetching.remote_file import RemoteFile, digest_of, megabytes
+from recseq.data.fetching.remote_file import RemoteFile, megabytes
 from recseq.errors import DataError
-from recseq.files import write_json
+from recseq.files import file_digest, write_json
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +39,12 @@ def fetch(file: RemoteFile, folder: Path, *, thorough: bool = False, patience: P
     Raises:
         DataError: It could not be had; the message says why and what to do without a network.
     """
-    record = Record.read(file, folder)
-    if record is not None and not thorough and record.is_of(file) and record.is_intact(folder):
+    if not thorough and (record := fetched(file, folder)) is not None:
         return record
     with locked(folder):
-        record = Record.read(file, folder)  # another process may have fetched it meanwhile
-        if record is not None and not thorough and record.is_of(file) and record.is_intact(folder):
+        if not thorough and (record := fetched(file, folder)) is not None:  # another process was faster
             return record
+        record = Record.read(file, folder)
         if record is not None and record.is_of(file) and record.is_same(folder):
             contents = {name: Contents.of(folder / name, kept.sha256) for name, kept in record.contents.items()}
             record = replace(record, contents=contents)
@@ -55,10 +54,10 @@ def fetch(file: RemoteFile, folder: Path, *, thorough: bool = False, patience: P
         return record
 
 
-def is_fetched(file: RemoteFile, folder: Path) -> bool:
-    """Whether the file is there and looks as it was when it was fetched."""
+def fetched(file: RemoteFile, folder: Path) -> Record | None:
+    """The record of a file that is there and looks as it was when it was fetched; None otherwise."""
     record = Record.read(file, folder)
-    return record is not None and record.is_of(file) and record.is_intact(folder)
+    return record if record is not None and record.is_of(file) and record.is_intact(folder) else None
 
 
 def bring(file: RemoteFile, folder: Path, before: Record | None, patience: Patience) -> Record:
@@ -86,7 +85,7 @@ def bring(file: RemoteFile, folder: Path, before: Record | None, patience: Patie
         else:
             (aside / "contents").mkdir()
             unpacked = file.unpack.unpack(source, aside / "contents")
-        sha256, size = digest_of(source, "sha256"), source.stat().st_size
+        sha256, size = file_digest(source, "sha256"), source.stat().st_size
         for name in unpacked:
             (aside / "contents" / name).replace(folder / name)
         if source is arrived:
@@ -117,7 +116,7 @@ def wrong_digest(path: Path, file: RemoteFile, before: Record | None) -> str | N
     else:
         return None
     kind, _, digest = expected.partition(":")
-    found = digest_of(path, kind)
+    found = file_digest(path, kind)
     return None if found == digest else f"its {kind} is {found}, expected {digest} ({why})"
 
 

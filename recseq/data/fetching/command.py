@@ -12,11 +12,12 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from recseq.data.fetching.cache import fetch, is_fetched
+from recseq.data.fetching.cache import fetch, fetched
 from recseq.data.fetching.dataset import RemoteDataset, data_root
 from recseq.data.fetching.remote_file import megabytes
 from recseq.data.sources.base import SOURCES, build_source
 from recseq.files import conf_folder
+from recseq.plain import plain_dict
 
 
 def fetch_dataset(config: Mapping[str, Any], folder: Path) -> None:
@@ -74,7 +75,7 @@ def print_fetchable(data_folder: str | None) -> None:
         files = source.remote_files()
         sizes = [file.size for file in files if file.size is not None]
         kinds = dict.fromkeys(file.digest.partition(":")[0] if file.digest else "of first use" for file in files)
-        there = all(is_fetched(file, source.cache) for file in files)
+        there = all(fetched(file, source.cache) for file in files)
         size = megabytes(sum(sizes)) if len(sizes) == len(files) else "unknown"
         table.add_row(name, size, ", ".join(kinds), "yes" if there else "no", source.licence)
     Console(highlight=False).print(table)
@@ -91,9 +92,7 @@ def datasets(data_folder: str | None) -> Iterator[tuple[str, RemoteDataset | Non
                 yield name, None, []
                 continue
             missing = [f"dataset.{key}" for key in sorted(OmegaConf.missing_keys(node))]
-            plain = OmegaConf.to_container(node, resolve=True)
-            assert isinstance(plain, dict)
-            source = SOURCES.build({str(key): value for key, value in plain.items()}, data_folder=data_folder)
+            source = SOURCES.build(plain_dict(node), data_folder=data_folder)
             assert isinstance(source, RemoteDataset)
             yield name, source, missing
 

@@ -1,6 +1,7 @@
 """Base of the sources whose files are fetched, and where they are kept."""
 
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import pooch
@@ -14,7 +15,7 @@ from recseq.errors import DataError
 DATA_VARIABLE = "RECSEQ_DATA"
 
 
-class RemoteDataset:
+class RemoteDataset(ABC):
     """Base of sources whose files can be fetched.
 
     A source calls this constructor, says what it is made of in `remote_files`, and reads from `folder()`.
@@ -37,9 +38,9 @@ class RemoteDataset:
         self.path = None if path is None else Path(path).expanduser()
         self.data_folder = data_folder
 
+    @abstractmethod
     def remote_files(self) -> list[RemoteFile]:
         """The files to fetch."""
-        raise NotImplementedError
 
     @property
     def needed(self) -> list[str]:

@@ -4,8 +4,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from recseq.data.fetching.remote_file import RemoteFile, digest_of
+from recseq.data.fetching.remote_file import RemoteFile
 from recseq.errors import DataError
+from recseq.files import file_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class Contents:
     def of(cls, path: Path, sha256: str | None = None) -> "Contents":
         """The contents of a file, hashed unless that is given."""
         status = path.stat()
-        return cls(size=status.st_size, mtime_ns=status.st_mtime_ns, sha256=sha256 or digest_of(path, "sha256"))
+        return cls(size=status.st_size, mtime_ns=status.st_mtime_ns, sha256=sha256 or file_digest(path, "sha256"))
 
     def looks_like(self, path: Path) -> bool:
         """Whether the file has size and time of these contents."""
@@ -79,7 +80,8 @@ class Record:
     def is_same(self, folder: Path) -> bool:
         """Whether all files to read are the same, byte by byte."""
         return all(
-            (folder / name).is_file() and digest_of(folder / name, "sha256") == contents.sha256 for name, contents in self.contents.items()
+            (folder / name).is_file() and file_digest(folder / name, "sha256") == contents.sha256
+            for name, contents in self.contents.items()
         )
 
 

@@ -1,8 +1,7 @@
 """What a file to fetch is: where, with which digest, how unpacked."""
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from recseq.data.fetching.archives import Gzip, Zip
 
@@ -55,22 +54,6 @@ class RemoteFile:
     def files(self) -> tuple[str, ...]:
         """Names of the files to read, in the dataset's folder."""
         return (self.name,) if self.unpack is None else self.unpack.files
-
-
-def digest_of(path: Path, kind: str) -> str:
-    """Hexadecimal digest of a file: `md5`, `sha256`, or `git-blob-sha1`, which is what git calls the file by."""
-    if kind == "git-blob-sha1":
-        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    elif kind == "md5":
-        digest = hashlib.md5(usedforsecurity=False)
-    elif kind == "sha256":
-        digest = hashlib.sha256()
-    else:
-        raise ValueError(f"digest {kind!r} is none of md5, sha256, git-blob-sha1")
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def megabytes(size: int) -> str:

@@ -10,9 +10,10 @@ from recseq.data.fetching import RemoteDataset, RemoteFile
 from recseq.data.interactions import Dataset
 from recseq.data.sources.base import SOURCES
 from recseq.data.sources.descriptions import Descriptions, prices
-from recseq.data.sources.files import Table, explain_text, require_file
+from recseq.data.sources.files import Table, require_file
 from recseq.data.sources.ratings import Weight, rated_interactions
 from recseq.data.sources.records import read_records
+from recseq.data.sources.text_errors import explain_text
 from recseq.errors import DataError
 from recseq.options import NonNegativeFloat
 

@@ -1,15 +1,15 @@
 """Files as tables of columns that remember where each row came from, so that an error can name the place."""
 
-import csv
+import contextlib
 import gzip
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import polars as pl
 
+from recseq.data.sources.text_errors import explain_text, first_line, line_of_row, records
 from recseq.errors import DataError
 from recseq.options import did_you_mean
 
@@ -124,13 +124,11 @@ def read_typed(path: Path, columns: Mapping[str, pl.DataType], gaps: Mapping[str
     """
     require_file(path)
     types = {**columns, **gaps}
-    try:
+    with contextlib.suppress(pl.exceptions.PolarsError):
         scan = pl.scan_csv(path, infer_schema=False, schema_overrides=types, glob=False)
         frame = scan.select(*types, pl.all_horizontal(pl.all().is_null()).alias(EMPTY_ROW)).collect()  # reads every column, as read_text
         if frame.height and not frame.drop_in_place(EMPTY_ROW).any() and not any(frame[name].null_count() for name in columns):
             return Table(path, frame, lambda row: f"line {line_of_row(path, ',', row)}")
-    except pl.exceptions.PolarsError:
-        pass
     return read_table(path, list(types), ",")
 
 
@@ -223,59 +221,3 @@ def check_names(path: Path, names: Sequence[str], columns: Sequence[str] | None)
         if column not in names:
             raise DataError(f"{path} has no column {column!r}; {did_you_mean(column, names)}")
     return list(names) if columns is None else list(dict.fromkeys(columns))
-
-
-def records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Records of a text file from its header on, with the line each begins at; slow, for headers and error messages."""
-    with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=separator)
-        line, started = 1, False
-        for record in reader:
-            started = started or bool(record)
-            if started:
-                yield line, record
-            line = reader.line_num + 1
-
-
-def line_of_row(path: Path, separator: str, row: int) -> int:
-    """Line at which the row begins; a quoted field may span lines, so lines have to be counted."""
-    try:
-        return next((line for index, (line, _) in enumerate(records(path, separator), start=-1) if index == row), row + 2)
-    except csv.Error:
-        return row + 2
-
-
-def explain_text(path: Path, separator: str, n_fields: int, error: Exception) -> NoReturn:
-    """Turn the reader's error into one that names the line.
-
-    Raises:
-        DataError: Always.
-    """
-    try:
-        for line, record in records(path, separator):
-            if len(record) > n_fields:
-                raise DataError(
-                    f"{path}, line {line} has {len(record)} fields, the header has {n_fields}; "
-                    f"the first surplus one is {record[n_fields]!r}"
-                ) from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}, line {line_of_bad_text(path)} is not UTF-8 text; convert the file to UTF-8") from None
-    except (csv.Error, EOFError, zlib.error, gzip.BadGzipFile):
-        pass
-    raise DataError(f"{path} is no readable text table: {first_line(error)}") from None
-
-
-def line_of_bad_text(path: Path) -> int:
-    """First line that is not UTF-8."""
-    with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb") as file:
-        for line, text in enumerate(file, start=1):
-            try:
-                text.decode()
-            except UnicodeDecodeError:
-                return line
-    return 1
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

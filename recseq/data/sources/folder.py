@@ -6,7 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from recseq.data.sources.files import Table, check_names, first_line, is_parquet
+from recseq.data.sources.files import Table, check_names, is_parquet
+from recseq.data.sources.text_errors import first_line
 from recseq.errors import DataError
 
 CHUNK_ROWS = 2_000_000

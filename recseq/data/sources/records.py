@@ -4,6 +4,7 @@ JSON is scanned by polars. Python literals are read in blocks, decompressed on o
 of a block are kept: such files hold gigabytes of review texts. Nothing of a file is ever executed.
 """
 
+import contextlib
 import gzip
 import json
 import os
@@ -16,8 +17,9 @@ from typing import Any, BinaryIO
 
 import polars as pl
 
-from recseq.data.sources.files import Table, first_line, require_file
+from recseq.data.sources.files import Table, require_file
 from recseq.data.sources.python_literals import is_literal, literals_to_json, parse_literal
+from recseq.data.sources.text_errors import first_line
 from recseq.errors import DataError
 
 BLOCK = 16 * 2**20
@@ -46,12 +48,11 @@ def read_records(path: Path, fields: Fields, block: int = BLOCK) -> Table:
     require_file(path)
     literal = first_is_literal(path)
     if not literal and not set("*?[") & set(str(path)):  # the scanner would expand such a name
-        try:
+        # the scanner's errors do not say which line; the blocks below do, and take some liberties that it does not
+        with contextlib.suppress(pl.exceptions.PolarsError, OSError):
             frame = pl.scan_ndjson(path, schema=dict(fields)).collect(engine="streaming")
             if frame.height:
                 return Table(path, frame, lambda row: f"line {line_of_record(path, row)}")
-        except (pl.exceptions.PolarsError, OSError):
-            pass  # it does not say which line; the blocks below do, and take some liberties that the scanner does not
     return read_blocks(path, fields, block, literal)
 
 

@@ -10,7 +10,8 @@ from recseq.data.fetching import RemoteDataset, RemoteFile
 from recseq.data.interactions import Dataset, Interactions, ItemFeatures
 from recseq.data.sources.base import SOURCES
 from recseq.data.sources.columns import datetimes, ids
-from recseq.data.sources.files import Table, check_names, first_line, require_file
+from recseq.data.sources.files import Table, check_names, require_file
+from recseq.data.sources.text_errors import first_line
 from recseq.errors import DataError
 from recseq.options import PositiveInt
 

@@ -15,11 +15,11 @@ import pytest
 from loopback import Loopback, digest, left_in, zipped
 
 from recseq.data.fetching import Gzip, RemoteDataset, RemoteFile, Zip
-from recseq.data.fetching.cache import fetch, is_fetched
+from recseq.data.fetching.cache import fetch, fetched
 from recseq.data.fetching.dataset import data_root
 from recseq.data.fetching.download import Patience
-from recseq.data.fetching.remote_file import digest_of
 from recseq.errors import DataError
+from recseq.files import file_digest
 
 BODY = b"user,item\n" * 50_000
 ARCHIVE = zipped({"data/a.csv": BODY, "data/readme.txt": b"not taken"})
@@ -39,7 +39,7 @@ def refused(file: RemoteFile, folder: Path) -> str:
     with pytest.raises(DataError) as caught:
         fetch(file, folder)
     assert left_in(folder) == set()
-    assert not is_fetched(file, folder)
+    assert fetched(file, folder) is None
     return str(caught.value)
 
 
@@ -58,12 +58,12 @@ def test_a_file_is_fetched_once(loopback: Loopback, tmp_path: Path) -> None:
 def test_digests(loopback: Loopback, tmp_path: Path, kind: str) -> None:
     file = replace(plain(loopback.put("a.csv", BODY)), digest=digest(kind, BODY))
     fetch(file, tmp_path)
-    assert f"{kind}:{digest_of(tmp_path / 'a.csv', kind)}" == file.digest
+    assert f"{kind}:{file_digest(tmp_path / 'a.csv', kind)}" == file.digest
 
 
 def test_a_git_blob_is_named_as_git_names_it(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"what is up, doc?")
-    assert digest_of(tmp_path / "x", "git-blob-sha1") == "bd9dbf5aae1a3862dd1526723246b20206e5fc37"  # the example of Pro Git, 10.2
+    assert file_digest(tmp_path / "x", "git-blob-sha1") == "bd9dbf5aae1a3862dd1526723246b20206e5fc37"  # the example of Pro Git, 10.2
 
 
 def test_a_zip_file_is_unpacked(loopback: Loopback, tmp_path: Path) -> None:
@@ -222,9 +222,9 @@ def test_only_a_new_date_is_no_change(loopback: Loopback, tmp_path: Path) -> Non
     file = plain(loopback.put("a.csv", BODY))
     fetch(file, tmp_path)
     (tmp_path / "a.csv").touch()
-    assert not is_fetched(file, tmp_path)
+    assert fetched(file, tmp_path) is None
     fetch(file, tmp_path)
-    assert is_fetched(file, tmp_path)
+    assert fetched(file, tmp_path)
     assert loopback.requests["a.csv"] == 1
 
 
