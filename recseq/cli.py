@@ -44,6 +44,8 @@ def task(composed: DictConfig) -> float:
 
 def main() -> None:
     """Entry point of the console script."""
+    if any(word.startswith("from_run=") for word in sys.argv):
+        sys.argv[1:] = _from_run(sys.argv[1:])
     refuse_unknown_choices(sys.argv[1:])
     try:
         with handled():
@@ -58,6 +60,16 @@ def main() -> None:
     except BrokenPipeError:  # `recseq --help | head`: the reader has gone
         sys.stderr.close()
         sys.exit(141)
+
+
+def _from_run(arguments: list[str]) -> list[str]:
+    """A command line with the overrides of the run that it begins from; ends the program where there is no such run."""
+    from recseq.lifecycle.from_run import expand_arguments  # here, not above: it brings torch
+
+    try:
+        return expand_arguments(arguments)
+    except RecseqError as error:
+        sys.exit(str(error))
 
 
 def refuse_unknown_choices(arguments: list[str]) -> None:

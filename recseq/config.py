@@ -17,7 +17,7 @@ from recseq.metrics import METRICS, Scoring, column_of, make_metrics
 from recseq.metrics.significance import SignificanceOptions
 from recseq.models import MODELS
 from recseq.nets.item_net import ITEM_NET_BLOCKS
-from recseq.options import PositiveInt, Range, did_you_mean
+from recseq.options import NonNegativeInt, PositiveInt, Range, did_you_mean
 from recseq.registry import PartOf, check_options
 from recseq.report.options import ReportOptions
 from recseq.splitting import SPLITTERS
@@ -37,10 +37,12 @@ Node = Mapping[str, Any]
 class Shell:
     """The top level of a config: what there is and of which type; the groups' insides are checked by their parts."""
 
-    mode: Literal["cross_validate", "describe", "fetch", "report", "upload"]
+    mode: Literal["cross_validate", "train", "describe", "fetch", "report", "upload"]
     seed: Annotated[int, Range(at_least=0, below=2**63)]
     plugins: list[str]
     reference_models: list[str]
+    from_run: str | None
+    train: Node
     paths: Node
     dataset: Annotated[Node, PartOf(SOURCES)]
     preprocessing: Node
@@ -103,6 +105,19 @@ class UploadOptions:
     """
 
     of: str | list[str] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """The `train` group: which models are made to stay.
+
+    Args:
+        fold: mode=train: train on the train part of this fold; None takes all rows.
+        save_folds: mode=cross_validate: keep each fold's model, in `fold_<i>/model`.
+    """
+
+    fold: NonNegativeInt | None
+    save_folds: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,14 +189,14 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
         import_plugins([str(module) for module in plugins])
     problems = check_options(Shell, config, "")
     problems += check_model(config.get("model"))
-    problems += _check_item_net(config.get("item_net"))
+    problems += check_item_net(config.get("item_net"))
     problems += check_optimizer(config["optimizer"], "optimizer") if "optimizer" in config else []
     problems += check_scheduler(config["scheduler"], "scheduler") if "scheduler" in config else []
     if not problems and "optimizer" in MODELS.find(config["model"]["type"], "model.type").uses:
         problems += check_use_of_rows(config["optimizer"], config["loss"], config["trainer"])
     groups = {
         **{"trainer": TrainerOptions, "size": Sizes, "paths": Paths, "preprocessing": Preprocessing},
-        **{"report": ReportOptions, "upload": UploadOptions},
+        **{"report": ReportOptions, "upload": UploadOptions, "train": TrainOptions},
     }
     for group, options in groups.items():
         if isinstance(config.get(group), Mapping):  # else the shell has said so
@@ -194,6 +209,7 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     if isinstance(config.get("metrics"), Mapping):
         found = _check_metrics(config["metrics"], config.get("reference_models"))
         problems += found or _check_monitor(config.get("validation"), MetricOptions(**config["metrics"]))
+    problems += _check_train(config)
     if config.get("mode") != "report" and isinstance(config.get("report"), Mapping):
         of = [f"report.{key}" for key in ("of", "experiment") if config["report"].get(key) is not None]
         problems += [f"{key} is set, which has an effect only with mode=report" for key in of]
@@ -214,7 +230,8 @@ def check_model(node: Any) -> list[str]:
     return MODELS.check({key: value for key, value in node.items() if key != "name"}, "model")
 
 
-def _check_item_net(node: Any) -> list[str]:
+def check_item_net(node: Any) -> list[str]:
+    """Problems of an `item_net` node, each with its config path."""
     if not isinstance(node, Mapping):
         return []
     names = [name for name in node if name != "auto"]
@@ -253,6 +270,18 @@ def _check_metrics(node: Node, reference_models: Any) -> list[str]:
         problems.append("metrics.include is empty")
     elif columns and options.objective_column not in columns:
         problems.append(f"metrics.objective is {options.objective!r}; {did_you_mean(options.objective, columns)}")
+    return problems
+
+
+def _check_train(config: Node) -> list[str]:
+    """Options about saved models that the mode has no use for."""
+    mode, node = config.get("mode"), config.get("train")
+    options = node if isinstance(node, Mapping) else {}
+    of_train = {"from_run": config.get("from_run"), "train.fold": options.get("fold")}
+    problems = [f"{key} is set, which has an effect only with mode=train" for key, value in of_train.items() if value is not None]
+    problems = [] if mode == "train" else problems
+    if options.get("save_folds") is True and mode != "cross_validate":
+        problems.append("train.save_folds is true, which has an effect only with mode=cross_validate; mode=train saves its model anyway")
     return problems
 
 

@@ -19,13 +19,15 @@ import recseq
 from recseq.data.interactions import Dataset
 from recseq.secrets import without_credentials
 
-PACKAGES = ("torch", "hydra-core", "omegaconf", "polars", "pytorch-lightning", "mlflow", "numpy", "scipy", "optuna")
+PACKAGES = ("torch", "hydra-core", "omegaconf", "polars", "pytorch-lightning", "mlflow", "numpy", "scipy", "optuna", "safetensors")
 
 # Config keys that cannot change a result but for rounding: where things are read, written and logged, on which kind of device, and how
 # progress is shown. A run may be gone on with, or its results be taken, under other values of them. What is not here is part of a run's
 # identity.
 NOT_IDENTITY = (
     "mode",
+    "from_run",
+    "train",
     "search",
     "paths",
     "tracking",
@@ -65,8 +67,9 @@ def data_hash(dataset: Dataset) -> str:
 
 
 def config_hash(config: Mapping[str, Any], data_hash: str) -> str:
-    """Identity of a run: its config without what cannot change the result, and the data."""
-    return digest([without(config, NOT_IDENTITY), data_hash])
+    """Identity of a run: its config without what cannot change the result, and the data; of mode=train, the rows as well."""
+    rows = [config["train"]["fold"]] if config.get("mode") == "train" else []
+    return digest([without(config, NOT_IDENTITY), data_hash, *rows])
 
 
 def split_hash(config: Mapping[str, Any], data_hash: str) -> str:

@@ -1,6 +1,5 @@
 """The whole flow of a run: read, split, fit, recommend, score, write, log. The only file that knows all of it."""
 
-import json
 import logging
 import shutil
 import time
@@ -9,39 +8,39 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import yaml
 
 from recseq.config import MetricOptions
-from recseq.data.interactions import Dataset
-from recseq.data.prepared import read_prepared
-from recseq.environment import config_hash, data_hash, provenance, split_hash
+from recseq.data.interactions import Dataset, Interactions
+from recseq.environment import seed_everything
 from recseq.errors import ConfigError, DataError
-from recseq.files import write_json, write_text, written_aside
+from recseq.files import write_json, written_aside
 from recseq.finished import require_unfinished, results_of_before
 from recseq.folds import UNFINISHED, Run, fold_folder, fold_rows, run_fold
+from recseq.lifecycle.card import Measured, about_rows
+from recseq.lifecycle.folder import read_facts, require_saveable, save_model
+from recseq.lifecycle.from_run import find_run
 from recseq.metrics import build_metrics
 from recseq.metrics.significance import Significance, SignificanceOptions, compare_models, mean_intervals
 from recseq.metrics.summary import is_measure, summarise
-from recseq.model_specs import choose_models, log_unused_groups
+from recseq.model_specs import ModelSpec, choose_models, log_unused_groups
 from recseq.models import MODELS
+from recseq.opening import begin_folder, identity, read_dataset, run_record
 from recseq.report.examples import print_run_examples
 from recseq.report.options import ReportOptions
-from recseq.report.terminal import print_fold, print_results
-from recseq.secrets import without_credentials
+from recseq.report.terminal import console, print_fold, print_results
 from recseq.splitting import SPLITTERS
 from recseq.sweeps.callback import parent_of, varied_of
 from recseq.sweeps.references import SharedReferences
 from recseq.sweeps.search.trial import trial_of
 from recseq.tracking import tracked
 from recseq.tracking.names import run_name
-from recseq.tracking.record import RUN_FILE, RunRecord, describe_dataset, override_tags, run_params
-from recseq.tracking.run_folder import ENVIRONMENT_FILE, environment_text, forget_run, log_epochs, log_fold, log_results, start_fold
+from recseq.tracking.record import RUN_FILE
+from recseq.tracking.run_folder import MODEL_FOLDER, Epochs, forget_run, log_epochs, log_fold, log_results, log_trained, start_fold
 from recseq.tracking.surviving import noted, open_tracker
+from recseq.training.context import FitContext
 from recseq.training.trainer import TrainerOptions, require_device
 
 log = logging.getLogger(__name__)
-
-IDENTITY = ("recseq.data_hash", "recseq.config_hash")
 
 
 def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | None, overrides: Sequence[str] = ()) -> float:
@@ -58,6 +57,8 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     """
     if sweep_folder is None and not config["tracking"]["skip_finished"]:
         require_unfinished(folder)
+    if config["train"]["save_folds"]:
+        require_saveable(config)
     options = MetricOptions(**config["metrics"])
     models = choose_models(config)
     log_unused_groups(models[-1], config)
@@ -72,13 +73,7 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     tags = identity(config, dataset)
     if (objective := results_of_before(folder, tags, tracker)) is not None:
         return objective
-    require_same(folder, tags)
-    origin = provenance(config["trainer"]["accelerator"]) | {"notes": dataset.notes, "preprocessing": dataset.dropped} | tags
-    write_text(folder / "config.yaml", without_credentials(yaml.safe_dump(config, sort_keys=False)))
-    write_text(folder / ENVIRONMENT_FILE, environment_text())
-    write_json(folder / "provenance.json", origin)
-    tags |= {f"recseq.{key}": str(origin[key]) for key in ("git_commit", "git_dirty")} | {"recseq.folder": str(folder)}
-    tags |= override_tags(overrides) | ({"mlflow.source.git.commit": origin["git_commit"]} if origin["git_commit"] else {})
+    origin = begin_folder(folder, config, dataset, tags, overrides)
     this = Run(
         config=config,
         folder=folder,
@@ -90,12 +85,11 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         tracker=tracker,
         references=SharedReferences(sweep_folder),
         trial=trial_of(folder),
+        origin=origin,
     )
     name = models[-1].name
     title = run_name(config, dataset.item_features, overrides, varied)
-    record = RunRecord.new(
-        title, run_params(config, dataset.item_features), tags, describe_dataset(config, dataset, tags["recseq.data_hash"])
-    )
+    record = run_record(title, folder, config, dataset, origin, overrides)
     rows: list[dict[str, Any]] = []
     forget_run(tracker, folder)
     with noted(tracker, folder), tracked(tracker, record.start(tracker, "run", parent, folder / RUN_FILE).run_id) as run_id:
@@ -106,6 +100,10 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
             with tracked(tracker, start_fold(tracker, title, fold.index, run_id)) as fold_id:
                 if finished.is_dir():
                     log.info("fold %d was finished before", fold.index)
+                    if config["train"]["save_folds"] and not (finished / MODEL_FOLDER).is_dir():
+                        log.warning(
+                            "fold %d was finished without its model being saved; remove %s to have it trained again", fold.index, finished
+                        )
                     log_epochs(tracker, fold_id, finished)
                 else:
                     run_fold(this, fold, fold_id)
@@ -130,58 +128,82 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     return objective
 
 
-def require_same(folder: Path, tags: Mapping[str, str]) -> None:
-    """Go on in a folder where the same run was interrupted; refuse one of another run.
+def train(config: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -> None:
+    """Fit the model on all rows, or on a fold's train part, and save it; the run is logged.
+
+    Args:
+        config: A checked config.
+        folder: The run's folder; gets `model/`, and `summary.json` last.
+        overrides: What was typed for this run.
+    """
+    if not config["tracking"]["skip_finished"]:
+        require_unfinished(folder)
+    require_saveable(config)
+    spec = ModelSpec(config["model"]["name"], config, is_reference=False)
+    log_unused_groups(spec, config)
+    if "trainer" in MODELS.find(config["model"]["type"], "model.type").uses:
+        require_device(TrainerOptions(**config["trainer"]))
+    tracker = open_tracker(config["tracking"], needed=True)
+    earlier = None if config["from_run"] is None else find_run(config["from_run"], config["tracking"])
+    dataset = read_dataset(config)
+    tags = identity(config, dataset)
+    if results_of_before(folder, tags, tracker) is not None:
+        return
+    origin = begin_folder(folder, config, dataset, tags, overrides)
+    rows = rows_to_train_on(config, dataset)
+    title = run_name(config, dataset.item_features, overrides)
+    record = run_record(title, folder, config, dataset, origin, overrides)
+    forget_run(tracker, folder)
+    saved = folder / MODEL_FOLDER
+    state = folder / UNFINISHED / MODEL_FOLDER
+    with noted(tracker, folder), tracked(tracker, record.start(tracker, "train", None, folder / RUN_FILE).run_id) as run_id:
+        if saved.is_dir():
+            log.info("the model was saved before")
+            log_epochs(tracker, run_id, folder)
+        else:
+            epochs = Epochs(tracker, run_id)
+            seed_everything(config["seed"], config["trainer"]["deterministic"])
+            model = spec.build()
+            started = time.perf_counter()
+            model.fit(rows, dataset.item_features, FitContext(state, config["seed"], epochs.log, label=spec.name))
+            seconds = round(time.perf_counter() - started, 3)
+            log.info("%s: fitted on %s rows in %.1f s", spec.name, f"{len(rows):,}", seconds)
+            epochs.write(folder)
+            about = {"trained_on": about_rows(rows, config["train"]["fold"]), "fit_seconds": seconds}
+            measured = [Measured("In training, each the last epoch's that has it:", epochs.last())]
+            if earlier is not None:
+                differ = earlier.differences(config)
+                which = f"that differs in {', '.join(differ)}" if differ else "of the same composition"
+                measured.append(Measured(f"Mean over the folds of the run {earlier.place}, {which}:", earlier.metrics()))
+            save_model(saved, model, config, dataset.item_features, origin | about, measured)
+        if state.exists():
+            state.rename(folder / "checkpoints")
+        result = {"model": spec.name, "name": title, "run_id": run_id, "objective": {}, "facts": read_facts(saved)}
+        write_json(folder / "summary.json", result)
+        log_trained(tracker, run_id, folder)
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    out = console()
+    out.print(f"Model folder: {saved}", highlight=False, soft_wrap=True)
+    if (hint := tracker.hint()) is not None:
+        out.print(f"MLflow UI:  {hint}", highlight=False, soft_wrap=True)
+
+
+def rows_to_train_on(config: Mapping[str, Any], dataset: Dataset) -> Interactions:
+    """All rows, or the train part of `train.fold`.
 
     Raises:
-        ConfigError: It is another run's.
+        ConfigError: There is no such fold.
     """
-    if not (folder / "provenance.json").exists():
-        return
-    before = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    differ = [key.removeprefix("recseq.") for key in IDENTITY if before.get(key) != tags[key]]
-    if differ:
-        raise ConfigError(
-            f"the run folder {folder} holds an interrupted run with another {', '.join(differ)}; run what its config.yaml says to go on "
-            f"with it, or choose another hydra.run.dir"
-        )
-    log.info("going on with the run that was interrupted in %s", folder)
-    for partial in folder.glob(".*.partial"):  # what a kill left of things being written
-        shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
-
-
-def read_dataset(config: Mapping[str, Any]) -> Dataset:
-    """Read the data, preprocess it, and say what it is."""
-    started = time.perf_counter()
-    dataset = read_prepared(config)
-    interactions = dataset.interactions
-    log.info(
-        "%s: %s rows, %s users, %s items, %s; %.2f %% of rows share user and time with another; read in %.1f s",
-        dataset.label,
-        f"{len(interactions):,}",
-        f"{interactions.n_users:,}",
-        f"{interactions.n_items:,}",
-        interactions.span,
-        100 * interactions.tied_rows / len(interactions),
-        time.perf_counter() - started,
-    )
-    for note in dataset.notes:
-        log.info("%s: %s", dataset.label, note)
-    for step, n_rows in dataset.dropped.items():
-        log.info("%s: preprocessing, %s: dropped %s rows", dataset.label, step, f"{n_rows:,}")
-    return dataset
-
-
-def identity(config: Mapping[str, Any], dataset: Dataset) -> dict[str, str]:
-    """Tags that say what was run on what: the dataset and the hashes of data, split and config."""
-    of_data = data_hash(dataset)
-    return {
-        "recseq.dataset": dataset.label,
-        "recseq.simulated": str(dataset.simulated).lower(),
-        "recseq.data_hash": of_data,
-        "recseq.split_hash": split_hash(config, of_data),
-        "recseq.config_hash": config_hash(config, of_data),
-    }
+    wanted = config["train"]["fold"]
+    if wanted is None:
+        return dataset.interactions
+    index = -1
+    for fold in SPLITTERS.build(config["splitter"]).split(dataset.interactions):
+        index = fold.index
+        if index == wanted:
+            print_fold(fold)
+            return fold.train
+    raise ConfigError(f"train.fold is {wanted}; the splitter makes the folds 0 to {index}")
 
 
 def assess(this: Run, table: pl.DataFrame) -> Significance:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from recseq.tracking.run_folder import forget_run
 log = logging.getLogger(__name__)
 
 TAKEN_FILE = "taken_from.json"
-TAKEN = ("config.yaml", "metrics.csv", "significance.csv", "provenance.json", "fold_*")  # and summary.json, last
+TAKEN = ("config.yaml", "metrics.csv", "significance.csv", "provenance.json", "fold_*", "epochs.csv", "model")  # and summary.json, last
 
 
 def require_unfinished(folder: Path) -> None:
@@ -73,7 +74,7 @@ def take(source: Path, folder: Path) -> None:
         source: Folder of a finished run.
         folder: A folder without results; what an interrupted run has left there is removed.
     """
-    for old in [*folder.glob("fold_*"), *folder.glob("unfinished"), *folder.glob(RUN_FILE)]:
+    for old in [path for name in ("fold_*", "model", "unfinished", RUN_FILE) for path in folder.glob(name)]:
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     for path in [path for pattern in TAKEN for path in sorted(source.glob(pattern))]:
         with written_aside(folder / path.name) as aside:
@@ -108,5 +109,4 @@ def _summary(folder: Path) -> dict[str, Any]:
 
 
 def _objective(folder: Path) -> float:
-    (value,) = _summary(folder)["objective"].values()
-    return float(value)
+    return next((float(value) for value in _summary(folder)["objective"].values()), math.nan)  # of a trained model: none

@@ -15,7 +15,10 @@ from recseq.data.interactions import Dataset
 from recseq.environment import digest, seed_everything
 from recseq.errors import DataError
 from recseq.files import write_json, written_aside
+from recseq.lifecycle.card import Measured, about_rows
+from recseq.lifecycle.folder import save_model
 from recseq.metrics import AnyMetric, Catalogue, Evaluation, score
+from recseq.metrics.summary import is_measure
 from recseq.model_specs import ModelSpec, groups_used
 from recseq.models import Recommender, Request
 from recseq.report.examples import items_to_compare
@@ -24,7 +27,7 @@ from recseq.splitting import Fold
 from recseq.sweeps.references import SharedReferences
 from recseq.sweeps.search.trial import Trial
 from recseq.tracking import Tracker
-from recseq.tracking.run_folder import EPOCHS_FILE, FOLD_FILE
+from recseq.tracking.run_folder import FOLD_FILE, MODEL_FOLDER, Epochs
 from recseq.training.context import FitContext
 
 log = logging.getLogger(__name__)
@@ -41,12 +44,14 @@ class FoldScores:
         seconds: `fit_seconds` and `recommend_seconds`.
         facts: Numbers about the fitted model.
         similar: Neighbours of some items, columns `item_id`, `similar_item_id`, `score`, `rank`; None where there are none.
+        model: The fitted model; None of results that were shared.
     """
 
     recommendations: pl.DataFrame
     seconds: dict[str, float]
     facts: dict[str, float]
     similar: pl.DataFrame | None = None
+    model: Recommender | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Run:
         tracker: Where the run is logged.
         references: Where jobs of a sweep share the results of reference models.
         trial: What a search is told on the way.
+        origin: Provenance of the run.
     """
 
     config: Mapping[str, Any]
@@ -76,6 +82,7 @@ class Run:
     tracker: Tracker
     references: SharedReferences
     trial: Trial
+    origin: Mapping[str, Any]
 
 
 def run_fold(this: Run, fold: Fold, fold_id: str) -> None:
@@ -101,17 +108,15 @@ def run_fold(this: Run, fold: Fold, fold_id: str) -> None:
         aside.mkdir()
         scores = {spec.name: score_reference(this, spec, fold, request) for spec in this.models[:-1]}
         own = this.models[-1]
-        epochs: dict[int, dict[str, float]] = {}
+        epochs = Epochs(this.tracker, fold_id)
 
         def log_epoch(values: dict[str, float], epoch: int) -> None:
-            epochs[epoch] = {"epoch": epoch} | epochs.get(epoch, {}) | values
-            this.tracker.log_metrics(fold_id, values, step=epoch)
+            epochs.log(values, epoch)
             this.trial.end_epoch(fold.index, epoch, values)
 
         context = FitContext(state, this.config["seed"], log_epoch, label=f"{own.name}, fold {fold.index}")
         scores[own.name] = fit_and_recommend(this, own, fold, request, context, find_neighbours=True)
-        if epochs:
-            pl.DataFrame(list(epochs.values()), infer_schema_length=None).write_csv(aside / EPOCHS_FILE)
+        epochs.write(aside)
         references = {spec.name: scores[spec.name].recommendations for spec in this.models if spec.is_reference}
         about = {
             "fold": fold.index,
@@ -133,8 +138,27 @@ def run_fold(this: Run, fold: Fold, fold_id: str) -> None:
             similar.select(pl.lit(own.name).alias("model"), pl.all()).write_parquet(aside / "similar.parquet")
         about_fold = {"counts": fold.counts, "dropped": fold.dropped, "facts": scores[own.name].facts, "rows": rows}
         write_json(aside / FOLD_FILE, about_fold)
+        if this.config["train"]["save_folds"]:
+            save_fold(this, fold, scores[own.name], rows[-1], aside / MODEL_FOLDER)
         if state.exists():
             state.rename(aside / "checkpoints")
+
+
+def save_fold(this: Run, fold: Fold, scores: FoldScores, row: Mapping[str, Any], path: Path) -> None:
+    """Keep a fold's model.
+
+    Args:
+        this: The run.
+        fold: The fold.
+        scores: Of the model asked for.
+        row: Its row of `metrics.csv`.
+        path: The model's folder.
+    """
+    assert scores.model is not None
+    trained_on = about_rows(fold.train, fold.index)
+    values = {column: value for column, value in row.items() if is_measure(column) and value is not None}
+    measured = [Measured(f"On the test part of fold {fold.index}, {row['test_start']} to {row['test_end']}:", values)]
+    save_model(path, scores.model, this.config, this.dataset.item_features, {**this.origin, "trained_on": trained_on}, measured)
 
 
 def fold_folder(folder: Path, index: int) -> Path:
@@ -184,7 +208,7 @@ def fit_and_recommend(
     if model.facts():
         log.info("%s: %s", context.label, ", ".join(f"{name} {fact(value)}" for name, value in model.facts().items()))
     similar = find_similar(this, model, fold) if find_neighbours else None
-    return FoldScores(recommendations, seconds, model.facts(), similar)
+    return FoldScores(recommendations, seconds, model.facts(), similar, model)
 
 
 def find_similar(this: Run, model: Recommender, fold: Fold) -> pl.DataFrame | None:

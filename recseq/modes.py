@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from recseq.config import check_config
 from recseq.errors import ConfigError
-from recseq.experiment import cross_validate, read_dataset
+from recseq.experiment import cross_validate, train
+from recseq.lifecycle.from_run import find_run, keep_values
+from recseq.opening import read_dataset
 
 
 def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None, overrides: Sequence[str] = ()) -> float:
@@ -27,14 +29,27 @@ def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None, ov
     Raises:
         RecseqError: Anything that the user can mend.
     """
+    if composed.get("mode") == "train" and (reference := composed.get("from_run")) is not None:
+        composed = _as_it_ran(composed, str(reference), overrides)
     config = check_config(composed)
     mode = config["mode"]
     if mode == "cross_validate":
         return cross_validate(config, folder, sweep_folder, overrides)
     if sweep_folder is not None:
         raise ConfigError(f"mode={mode} is no job of a sweep; leave out -m and experiment=")
-    MODES[mode](config, folder)
+    if mode == "train":
+        train(config, folder, overrides)
+    else:
+        MODES[mode](config, folder)
     return math.nan
+
+
+def _as_it_ran(composed: DictConfig, reference: str, overrides: Sequence[str]) -> DictConfig:
+    """A config composed of an earlier run's overrides and more, with the run's own values where conf/ has changed since."""
+    plain = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(plain, dict)
+    now = {str(key): value for key, value in plain.items()}
+    return OmegaConf.create(keep_values(now, find_run(reference, now["tracking"]), overrides))
 
 
 # Each imports what it needs when it is asked for: reports bring plotly and matplotlib, which no other mode needs.

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from conftest import TINY_MODEL
@@ -51,6 +51,14 @@ def recseq(
             process.kill()
             raise subprocess.TimeoutExpired(arguments, seconds, out.read_text(), err.read_text())
         return subprocess.CompletedProcess(arguments, process.exitcode, out.read_text(), err.read_text())
+
+
+def in_new_process(function: Callable[..., None], *arguments: object, seconds: float = 300) -> None:
+    """Call a function of a test module in a process that has nothing of this one's."""
+    process = _server.Process(target=function, args=arguments)
+    process.start()
+    process.join(seconds)
+    assert process.exitcode == 0
 
 
 def _run(folder: Path, arguments: tuple[str, ...], environment: Mapping[str, str], out: Path, err: Path) -> None:

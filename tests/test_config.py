@@ -7,7 +7,7 @@ import pytest
 from conftest import composed
 from omegaconf import DictConfig, OmegaConf
 
-from recseq.config import MetricOptions, Paths, Shell, Sizes, check_config
+from recseq.config import MetricOptions, Paths, Shell, Sizes, TrainOptions, check_config
 from recseq.data.objectives import OBJECTIVES
 from recseq.data.preprocessing import Preprocessing
 from recseq.data.sources import SOURCES
@@ -130,6 +130,7 @@ def test_plain_groups_hold_exactly_their_dataclasses_fields() -> None:
         (config.trainer, TrainerOptions),
         (config.size, Sizes),
         (config.paths, Paths),
+        (config.train, TrainOptions),
         (config.preprocessing, Preprocessing),
         (config.metrics, MetricOptions),
     ):
@@ -162,6 +163,10 @@ BAD = {
     "loss.type=softmx": "loss.type is 'softmx', no such loss; did you mean 'softmax'?",
     "model.layers.type=x.y.Z": "model.layers.type is 'x.y.Z', which cannot be imported",
     "mode=trian": "mode is 'trian'",
+    "train.fold=0": "train.fold is set, which has an effect only with mode=train",
+    "from_run=x": "from_run is set, which has an effect only with mode=train",
+    "mode=train train.save_folds=true": "train.save_folds is true, which has an effect only with mode=cross_validate",
+    "mode=train train.fold=-1": "train.fold is -1, must be >= 0",
     "seed=-1": "seed is -1, must be >= 0",
     "metrics.objective=MAP@20": "metrics.objective is 'MAP@20'; did you mean 'MAP@10'?",
     "metrics.k=0": "metrics.k is 0, must be >= 1",

@@ -14,6 +14,7 @@ from recseq.data.interactions import Interactions, ItemFeatures
 from recseq.data.sequences import Histories
 from recseq.data.vocabulary import Vocabulary
 from recseq.errors import ConfigError, DataError
+from recseq.models.state import ModelState
 from recseq.ranking import Viewed
 from recseq.registry import Registry
 from recseq.training.context import FitContext
@@ -106,6 +107,31 @@ class Recommender(ABC):
     def facts(self) -> dict[str, float]:
         """Numbers about the fitted model worth a line in the report: parameters, vocabulary, tokens."""
         return {}
+
+    def state(self) -> ModelState:
+        """What was learnt, for a model folder.
+
+        Raises:
+            ConfigError: The recommender cannot be saved; see `can_be_saved`.
+        """
+        raise ConfigError(f"{type(self).__name__} cannot be saved: it has no methods state and restore")
+
+    def restore(self, state: ModelState, item_features: ItemFeatures | None) -> None:
+        """Become the fitted recommender that `state` was taken of; the constructor's options are the same.
+
+        Args:
+            state: Of a model folder.
+            item_features: Those of the data that it was fitted on, where `state.needs_item_features` says so.
+
+        Raises:
+            DataError: The state is not one of this recommender.
+        """
+        raise ConfigError(f"{type(self).__name__} cannot be loaded: it has no methods state and restore")
+
+    @classmethod
+    def can_be_saved(cls) -> bool:
+        """Whether the class has its own `state` and `restore`."""
+        return cls.state is not Recommender.state and cls.restore is not Recommender.restore
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from recseq.errors import DataError
 from recseq.models.base import MODELS, Recommender, Request
 from recseq.models.item_scores import recommend_by_item_scores, user_item_matrix
 from recseq.models.item_to_item import heaviest_items, known_items
+from recseq.models.state import ModelState, require_tensors
 from recseq.options import PositiveFloat
 from recseq.training.context import FitContext
 
@@ -84,3 +85,14 @@ class EASE(Recommender):
     def facts(self) -> dict[str, float]:
         """Size of the model."""
         return {"n_parameters": self.weights.size, "n_vocabulary": self.vocabulary.n_items}
+
+    def state(self) -> ModelState:
+        """The matrix B, (V, V): `weights`."""
+        return ModelState(self.vocabulary, {"weights": torch.from_numpy(self.weights)}, facts=self.facts())
+
+    def restore(self, state: ModelState, item_features: ItemFeatures | None) -> None:
+        """See `Recommender.restore`."""
+        n_items = state.vocabulary.n_items
+        require_tensors(state.tensors, {"weights": (n_items, n_items)}, n_items)
+        self.vocabulary = state.vocabulary
+        self.weights = state.tensors["weights"].float().numpy()

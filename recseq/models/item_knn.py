@@ -2,14 +2,17 @@
 
 import numpy as np
 import polars as pl
+import torch
 from scipy import sparse
 
 from recseq.data.interactions import Interactions, ItemFeatures
 from recseq.data.sequences import Histories, SequenceStore
 from recseq.data.vocabulary import Vocabulary
+from recseq.errors import DataError
 from recseq.models.base import MODELS, Recommender, Request
 from recseq.models.item_scores import recommend_by_item_scores, user_item_matrix
 from recseq.models.item_to_item import heaviest_items, known_items
+from recseq.models.state import ModelState, require_tensors
 from recseq.options import NonNegativeFloat, PositiveInt
 from recseq.training.context import FitContext
 
@@ -75,6 +78,23 @@ class ItemKNN(Recommender):
     def facts(self) -> dict[str, float]:
         """Size of the model."""
         return {"n_parameters": self.similarity.nnz, "n_vocabulary": self.vocabulary.n_items}
+
+    def state(self) -> ModelState:
+        """The similarities as compressed sparse rows, (V, V): `data`, `indices`, `indptr`."""
+        parts = {name: torch.from_numpy(getattr(self.similarity, name)) for name in ("data", "indices", "indptr")}
+        return ModelState(self.vocabulary, parts, facts=self.facts())
+
+    def restore(self, state: ModelState, item_features: ItemFeatures | None) -> None:
+        """See `Recommender.restore`."""
+        n_items = state.vocabulary.n_items
+        require_tensors(state.tensors, {"data": (None,), "indices": (None,), "indptr": (n_items + 1,)}, n_items)
+        self.vocabulary = state.vocabulary
+        parts = tuple(state.tensors[name].numpy() for name in ("data", "indices", "indptr"))
+        try:
+            self.similarity = sparse.csr_array(parts, shape=(n_items, n_items))
+            self.similarity.check_format(full_check=True)
+        except ValueError as error:
+            raise DataError(f"the tensors data, indices and indptr are no matrix of {n_items} items: {error}") from None
 
 
 def keep_largest(rows: np.ndarray, n: int) -> sparse.csr_array:

@@ -13,6 +13,7 @@ from recseq.data.sequences import SequenceStore
 from recseq.data.vocabulary import Vocabulary
 from recseq.errors import DataError
 from recseq.models.base import MODELS, Recommender, Request, table, viewed_candidates
+from recseq.models.state import ModelState, require_tensors
 from recseq.options import Range
 from recseq.ranking import top_k
 from recseq.training.context import FitContext
@@ -74,6 +75,23 @@ class Popular(Recommender):
         else:
             places, counts = self._unseen_places(request, user_ids, ranking)
         return table(user_ids, ranking["item_id"].gather(places), ranking["score"].to_numpy()[places], counts)
+
+    def state(self) -> ModelState:
+        """The ranking: `items` in its order, and their `scores`."""
+        items = self.vocabulary.encode(self.ranking["item_id"]).to_numpy().astype(np.int32)
+        scores = self.ranking["score"].to_numpy().astype(np.float64)
+        return ModelState(self.vocabulary, {"items": torch.from_numpy(items), "scores": torch.from_numpy(scores)}, facts=self.facts())
+
+    def restore(self, state: ModelState, item_features: ItemFeatures | None) -> None:
+        """See `Recommender.restore`."""
+        n_items = state.vocabulary.n_items
+        require_tensors(state.tensors, {"items": (n_items,), "scores": (n_items,)}, n_items)
+        items = state.tensors["items"].long()
+        if not torch.equal(items.sort().values, torch.arange(1, n_items + 1)):
+            raise DataError("the tensor items is not a ranking of the vocabulary's items")
+        self.vocabulary = state.vocabulary
+        item_ids = self.vocabulary.decode(pl.Series(items.numpy()))
+        self.ranking = pl.DataFrame([item_ids, pl.Series("score", state.tensors["scores"].double().numpy())])
 
     def _unseen_places(self, request: Request, user_ids: pl.Series, ranking: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Places in the ranking of each user's first k unseen items, end to end, and how many each user has."""

@@ -19,14 +19,15 @@ from recseq.errors import ConfigError, DataError
 from recseq.models.base import MODELS, Groups, Recommender, Request
 from recseq.models.item_to_item import nearest_items
 from recseq.models.sequence_ranker import RankingPlan, SequenceRanker
+from recseq.models.state import ModelState, require_tensors
 from recseq.nets.combiner import COMBINERS
 from recseq.nets.encoder import SequenceEncoder
-from recseq.nets.item_net import ITEM_NET_BLOCKS, ItemNet
+from recseq.nets.item_net import ITEM_NET_BLOCKS, ItemNet, ItemNetBlock
 from recseq.nets.layers import LAYERS
 from recseq.nets.positions import POSITIONS, NoPositions
 from recseq.nets.similarity import SIMILARITIES
 from recseq.options import DropoutRate, PositiveInt, Range
-from recseq.registry import PartOf
+from recseq.registry import PartOf, signature_of
 from recseq.training.callbacks import Watch
 from recseq.training.context import FitContext
 from recseq.training.lightning_module import MODULES, SequentialModule
@@ -34,10 +35,12 @@ from recseq.training.losses import LOSSES
 from recseq.training.optimizer import make_optimizer_factory, takes_rows
 from recseq.training.rate_finder import find_rate
 from recseq.training.scheduler import make_scheduler_factory
-from recseq.training.trainer import TrainerOptions, fit_module, make_finder, make_trainer
+from recseq.training.trainer import TrainerOptions, fit_module, inference_device, make_finder, make_trainer
 from recseq.training.validation import HeldOut
 
 log = logging.getLogger(__name__)
+
+LOSS = "loss."  # what names of the loss's tensors begin with
 
 
 @MODELS.register("sequential")
@@ -287,6 +290,29 @@ class SequentialRecommender(Recommender):
         """Parameters per part and per item-net block, vocabulary, tokens, shares of users and items trained on."""
         blocks = self.encoder.item_net.blocks.items()
         return self._facts | {f"n_parameters_item_net_{name}": sum(p.numel() for p in block.parameters()) for name, block in blocks}
+
+    def state(self) -> ModelState:
+        """Weights of the encoder and of what a Lightning module adds; the loss is of training alone and stays out."""
+        tensors = {name: tensor.detach().cpu() for name, tensor in self.module.state_dict().items() if not name.startswith(LOSS)}
+        blocks = [(name, block) for name, block in self.encoder.item_net.blocks.items() if isinstance(block, ItemNetBlock)]
+        files: dict[str, str | None] = {}
+        tables: dict[str, pl.DataFrame] = {}
+        for name, block in blocks:
+            for option, frame in block.files().items():
+                files[f"item_net.{name}.{option}"] = None if frame is None else f"{name}_{option}"
+                tables |= {} if frame is None else {f"{name}_{option}": frame}
+        features = any("item_features" in signature_of(type(block)) for _, block in blocks)
+        return ModelState(self.vocabulary, tensors, tables, self.facts(), features, files)
+
+    def restore(self, state: ModelState, item_features: ItemFeatures | None) -> None:
+        """See `Recommender.restore`; on the device of `trainer.accelerator`, where `auto` takes the CPU when there is no other."""
+        self.vocabulary = state.vocabulary
+        self.module = self.build_module(state.vocabulary, item_features)
+        own = {name: tensor for name, tensor in self.module.state_dict().items() if not name.startswith(LOSS)}
+        require_tensors(state.tensors, {name: tuple(tensor.shape) for name, tensor in own.items()}, state.vocabulary.n_items)
+        self.module.load_state_dict(dict(state.tensors), strict=False)
+        self.module.to(inference_device(self.groups.trainer)).eval()
+        self._facts = dict(state.facts)
 
     def recommend(self, request: Request) -> pl.DataFrame:
         """See `Recommender.recommend`; users with at least one item of the vocabulary in their history can be served."""

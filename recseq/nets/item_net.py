@@ -67,6 +67,14 @@ class ItemNetBlock(nn.Module, ABC):
         known_width = self.forward().shape[1]
         return torch.zeros(new.n_items, known_width), torch.zeros(new.n_items, dtype=torch.bool)
 
+    def files(self) -> dict[str, pl.DataFrame | None]:
+        """What was read from files that options name, so that a saved model needs them no more.
+
+        Returns:
+            By option, a table that is valid as a Parquet file in its place; None: the option is to be empty then.
+        """
+        return {}
+
 
 ITEM_NET_BLOCKS: Registry[ItemNetBlock] = Registry("item-net block", ("n_rows", "n_factors", "vocabulary", "item_features"))
 
@@ -258,6 +266,10 @@ class PretrainedBlock(ItemNetBlock):
     def of_rows(self, rows: torch.Tensor) -> torch.Tensor:
         """Projected vectors, (U, D)."""
         return self.dropout(self.linear(nn.functional.embedding(rows, self.vectors, sparse=True)))
+
+    def files(self) -> dict[str, pl.DataFrame | None]:
+        """The vectors."""
+        return {"path": pl.DataFrame([self.source.item_ids, pl.Series("vector", self.source.vectors)]), "ids": None}
 
     def described_items(self) -> pl.Series:
         """Items with a vector."""

@@ -12,7 +12,7 @@ import yaml
 
 from recseq.environment import config_hash
 from recseq.errors import ConfigError
-from recseq.tracking.run_folder import FOLD_FILE
+from recseq.tracking.run_folder import FOLD_FILE, MODEL_FOLDER
 from recseq.tracking.store import run_folders
 
 
@@ -186,6 +186,8 @@ def read_run(folder: Path) -> FinishedRun:
         raise Unfinished(f"the job failed: {str(ended['error']).splitlines()[0]}")
     if not (folder / "summary.json").exists():
         raise Unfinished("the run is not finished, it has no summary.json")
+    if (folder / MODEL_FOLDER).is_dir():
+        raise Unfinished("it is of mode=train, which measures nothing")
     try:
         return FinishedRun(
             folder=folder,

@@ -9,12 +9,14 @@ from typing import Any
 
 import polars as pl
 
+from recseq.files import written_aside
 from recseq.metrics.summary import is_measure
 from recseq.secrets import without_credentials
 from recseq.tracking.base import Status, Tracker
 from recseq.tracking.record import RUN_FILE, RunRecord
 
 FOLD_FILE = "fold.json"
+MODEL_FOLDER = "model"
 EPOCHS_FILE = "epochs.csv"
 ENVIRONMENT_FILE = "requirements.txt"
 # Names and folders of a run's artifacts are those of its folder, but for the environment's. Lists of recommendations stay in the folder.
@@ -53,6 +55,70 @@ def log_epochs(tracker: Tracker, fold_id: str, folder: Path) -> None:
         tracker.log_metrics(fold_id, {name: value for name, value in values.items() if value is not None}, step=epoch)
 
 
+class Epochs:
+    """Curves of one training: logged as they come, and kept for its folder.
+
+    Args:
+        tracker: Where to.
+        run_id: The run there.
+    """
+
+    def __init__(self, tracker: Tracker, run_id: str) -> None:
+        self.tracker = tracker
+        self.run_id = run_id
+        self.rows: dict[int, dict[str, float]] = {}
+
+    def log(self, values: dict[str, float], epoch: int) -> None:
+        """Numbers of an epoch, from 1; see `FitContext.log_epoch`."""
+        self.rows[epoch] = {"epoch": epoch} | self.rows.get(epoch, {}) | values
+        self.tracker.log_metrics(self.run_id, values, step=epoch)
+
+    def last(self) -> dict[str, float]:
+        """The newest value of each number."""
+        found: dict[str, float] = {}
+        for values in self.rows.values():
+            found |= values
+        return found
+
+    def write(self, folder: Path) -> None:
+        """Write `epochs.csv`, if there was an epoch."""
+        if self.rows:
+            with written_aside(folder / EPOCHS_FILE) as aside:
+                pl.DataFrame(list(self.rows.values()), infer_schema_length=None).write_csv(aside)
+
+
+def log_model(tracker: Tracker, run_id: str, folder: Path, place: str) -> None:
+    """Upload a model folder, where there is one.
+
+    Args:
+        tracker: Where to.
+        run_id: The run there.
+        folder: The model's folder.
+        place: Its folder among the run's artifacts.
+    """
+    for file in sorted(folder.glob("*")):
+        tracker.log_artifact(run_id, file, place)
+
+
+def log_trained(tracker: Tracker, run_id: str, folder: Path) -> None:
+    """Log numbers and files of a finished run of mode=train; its curves are logged as they come.
+
+    Args:
+        tracker: Where to.
+        run_id: The run there.
+        folder: The run's folder.
+    """
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    tracker.log_metrics(run_id, summary["facts"])
+    for name in (*ARTIFACTS, EPOCHS_FILE):
+        if (folder / name).exists():
+            tracker.log_artifact(run_id, folder / name)
+    if (folder / ENVIRONMENT_FILE).exists():
+        tracker.log_artifact(run_id, folder / ENVIRONMENT_FILE, "environment")
+    log_model(tracker, run_id, folder / MODEL_FOLDER, MODEL_FOLDER)
+    tracker.describe(run_id, (folder / MODEL_FOLDER / "README.md").read_text(encoding="utf-8"))
+
+
 def log_fold(tracker: Tracker, fold_id: str, run_id: str, folder: Path) -> None:
     """Log the numbers of a finished fold: to its own run, and its metrics as one step of the run above.
 
@@ -71,6 +137,7 @@ def log_fold(tracker: Tracker, fold_id: str, run_id: str, folder: Path) -> None:
     for name in FOLD_ARTIFACTS:
         if (folder / name).exists():
             tracker.log_artifact(run_id, folder / name, folder.name)
+    log_model(tracker, run_id, folder / MODEL_FOLDER, f"{folder.name}/{MODEL_FOLDER}")
 
 
 def log_results(tracker: Tracker, run_id: str, folder: Path) -> None:

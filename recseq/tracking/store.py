@@ -16,8 +16,12 @@ from mlflow.tracking import MlflowClient
 from recseq.errors import ConfigError
 from recseq.options import did_you_mean
 
-# MLflow's own are 7 retries of up to 2 minutes each, with pauses that double.
-for _name, _value in (("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"), ("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")):
+# MLflow's own are 7 retries of up to 2 minutes each, with pauses that double; and a bar for every download of ours.
+for _name, _value in (
+    ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"),
+    ("MLFLOW_HTTP_REQUEST_TIMEOUT", "30"),
+    ("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"),
+):
     os.environ.setdefault(_name, _value)
 
 CONNECT_SECONDS = 10
@@ -46,8 +50,26 @@ def open_client(uri: str) -> MlflowClient:
     """
     if is_server(uri):
         require_server(uri)
+    return MlflowClient(tracking_uri=store_address(uri))
+
+
+def store_address(uri: str) -> str:
+    """A tracking URI that means the same store wherever the process goes."""
     file = sqlite_file(uri)
-    return MlflowClient(tracking_uri=uri if file is None else f"{SQLITE}{file}")
+    return uri if file is None else f"{SQLITE}{file}"
+
+
+def existing_store(uri: str) -> MlflowClient:
+    """A client of a store that is there; makes nothing.
+
+    Raises:
+        ConfigError: It cannot be opened.
+    """
+    with opened(uri):
+        file = sqlite_file(uri)
+        if file is not None and not file.exists():
+            raise OSError("there is no such file")  # MLflow's client would make one
+        return open_client(uri)
 
 
 @contextmanager
@@ -107,10 +129,7 @@ def run_folders(uri: str, experiment: str) -> list[tuple[str, str, Path | None]]
         ConfigError: The store cannot be opened, or has no such experiment.
     """
     with opened(uri):
-        file = sqlite_file(uri)
-        if file is not None and not file.exists():
-            raise OSError("there is no such file")  # MLflow's client would make one
-        client = open_client(uri)
+        client = existing_store(uri)
         found = client.get_experiment_by_name(experiment)
         if found is None:
             names = sorted(each.name for each in client.search_experiments())

@@ -16,7 +16,7 @@ from recseq.sweeps.leaderboard import write_leaderboard
 from recseq.sweeps.notes import JOB_FILE, SWEEP_FILE
 from recseq.tracking.base import TRACKERS, Status, Tracker
 from recseq.tracking.record import RUN_FILE, RunRecord
-from recseq.tracking.run_folder import log_epochs, log_fold, log_results, start_fold
+from recseq.tracking.run_folder import MODEL_FOLDER, log_epochs, log_fold, log_results, log_trained, start_fold
 from recseq.tracking.surviving import UNTRACKED_FILE
 
 log = logging.getLogger(__name__)
@@ -120,14 +120,17 @@ def upload_run(tracker: Tracker, folder: Path) -> str:
         return "there already"
     for run in there:
         tracker.delete(run.run_id)
-    record = record.start(tracker, "run", _parent(tracker, folder.parent), folder / RUN_FILE)
+    trained = (folder / MODEL_FOLDER).is_dir()
+    record = record.start(tracker, "train" if trained else "run", _parent(tracker, folder.parent), folder / RUN_FILE)
     for fold in sorted(folder.glob("fold_*"), key=lambda path: int(path.name.removeprefix("fold_"))):
         fold_id = start_fold(tracker, record.name, int(fold.name.removeprefix("fold_")), record.run_id)
         log_epochs(tracker, fold_id, fold)
         log_fold(tracker, fold_id, record.run_id, fold)
         tracker.end(fold_id)
+    if trained:
+        log_epochs(tracker, record.run_id, folder)
     if status == "FINISHED":
-        log_results(tracker, record.run_id, folder)
+        (log_trained if trained else log_results)(tracker, record.run_id, folder)
     last = max(path.stat().st_mtime for path in folder.iterdir() if path.name not in (RUN_FILE, UNTRACKED_FILE))
     tracker.end(record.run_id, status, int(last * 1000))
     _keep_id(folder, record.run_id)

@@ -79,9 +79,7 @@ def require_device(options: TrainerOptions) -> None:
     Raises:
         ConfigError: It has none, or it cannot.
     """
-    if options.accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigError("trainer.accelerator is 'gpu', but this machine has no CUDA device; use trainer=cpu or trainer=auto")
-    on_cpu = options.accelerator == "cpu" or not torch.cuda.is_available()
+    on_cpu = inference_device(options).type == "cpu"
     compiler = os.environ.get("CXX", "g++")
     if options.compile and on_cpu and shutil.which(compiler) is None:
         raise ConfigError(
@@ -89,6 +87,17 @@ def require_device(options: TrainerOptions) -> None:
         )
     if options.precision == "16-mixed" and on_cpu:
         raise ConfigError("trainer.precision is '16-mixed', which needs a CUDA device, and training would be on the CPU; use bf16-mixed")
+
+
+def inference_device(options: TrainerOptions) -> torch.device:
+    """Where a model is trained, and ranks when it is loaded: what `trainer.accelerator` says, the CPU for `auto` on a machine without CUDA.
+
+    Raises:
+        ConfigError: The device asked for is not there.
+    """
+    if options.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("trainer.accelerator is 'gpu', but this machine has no CUDA device; use trainer=cpu or trainer=auto")
+    return torch.device("cuda" if options.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def make_trainer(options: TrainerOptions, context: FitContext, watch: Watch | None = None) -> pl.Trainer:

@@ -40,7 +40,7 @@ def start(folder: Path, changes: list[str]) -> None:
     """The measured side: prints one JSON line."""
     import polars as pl
 
-    from recseq.experiment import read_dataset
+    from recseq.opening import read_dataset
 
     config = composed(*overrides(folder, *changes))
     started = time.perf_counter()
