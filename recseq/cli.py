@@ -15,6 +15,8 @@ from recseq.errors import RecseqError
 from recseq.files import conf_folder
 from recseq.options import did_you_mean
 from recseq.sweeps.notes import sweep_of
+from recseq.sweeps.rerun import resume_command
+from recseq.termination import EXIT_CODE, Terminated, handled
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
@@ -24,23 +26,32 @@ def task(composed: DictConfig) -> float:
     Returns:
         The value of `metrics.objective`.
     """
-    from recseq.modes import run  # here, not above: it brings torch, Lightning and MLflow
+    with handled():  # also where a launcher has brought the job to a process of its own
+        from recseq.modes import run  # here, not above: it brings torch, Lightning and MLflow
 
-    hydra_config = HydraConfig.get()
-    folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
-    if hydra_config.mode != RunMode.MULTIRUN:
-        return run(composed, folder, sweep_of(folder), overrides)
-    try:
-        return run(composed, folder, Path(hydra_config.sweep.dir).absolute(), overrides)
-    except SystemExit as end:  # of somebody's part; it would take the other jobs with it
-        raise RecseqError(f"the job called sys.exit({end.code!r})") from end
+        hydra_config = HydraConfig.get()
+        folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
+        if hydra_config.mode != RunMode.MULTIRUN:
+            try:
+                return run(composed, folder, sweep_of(folder), overrides)
+            except Terminated as end:
+                raise Terminated(str(folder) if (folder / "provenance.json").exists() else "") from end
+        try:
+            return run(composed, folder, Path(hydra_config.sweep.dir).absolute(), overrides)
+        except SystemExit as end:  # of somebody's part; it would take the other jobs with it
+            raise RecseqError(f"the job called sys.exit({end.code!r})") from end
 
 
 def main() -> None:
     """Entry point of the console script."""
     refuse_unknown_choices(sys.argv[1:])
     try:
-        task()
+        with handled():
+            task()
+    except Terminated as end:
+        going_on = f"to go on: {resume_command(Path(str(end)), 'hydra.run.dir')}" if str(end) else "nothing unfinished counts as a result."
+        print(f"Terminated; {going_on}", file=sys.stderr)
+        sys.exit(EXIT_CODE)
     except KeyboardInterrupt:
         print("Interrupted; nothing unfinished counts as a result.", file=sys.stderr)
         sys.exit(130)

@@ -23,8 +23,10 @@ from recseq.report.options import ReportOptions
 from recseq.splitting import SPLITTERS
 from recseq.sweeps.search.options import SEARCHES
 from recseq.tracking import TRACKERS
+from recseq.training.controls import check_controls
 from recseq.training.losses import LOSSES
 from recseq.training.optimizer import check_optimizer
+from recseq.training.scheduler import check_scheduler
 from recseq.training.trainer import TrainerOptions
 from recseq.training.validation import VALIDATIONS
 
@@ -46,6 +48,7 @@ class Shell:
     loss: Annotated[Node, PartOf(LOSSES)]
     item_net: Node
     optimizer: Node
+    scheduler: Node
     validation: Annotated[Node, PartOf(VALIDATIONS)]
     size: Node
     model: Node
@@ -173,6 +176,7 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     problems += check_model(config.get("model"))
     problems += _check_item_net(config.get("item_net"))
     problems += check_optimizer(config["optimizer"], "optimizer") if "optimizer" in config else []
+    problems += check_scheduler(config["scheduler"], "scheduler") if "scheduler" in config else []
     groups = {
         **{"trainer": TrainerOptions, "size": Sizes, "paths": Paths, "preprocessing": Preprocessing},
         **{"report": ReportOptions, "upload": UploadOptions},
@@ -182,6 +186,8 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
             found = check_options(options, config[group], group)
             if options is Preprocessing and not found:
                 found = check_preprocessing(Preprocessing(**config[group]))
+            if options is TrainerOptions and not found:
+                found = check_controls(config[group], config.get("optimizer"), config.get("scheduler"))
             problems += found
     if isinstance(config.get("metrics"), Mapping):
         found = _check_metrics(config["metrics"], config.get("reference_models"))

@@ -38,6 +38,8 @@ NOT_IDENTITY = (
     "trainer.accelerator",
     "trainer.enable_progress_bar",
     "trainer.checkpoint",
+    "trainer.checkpoint_every_n_batches",
+    "trainer.profiler",
 )
 
 

@@ -81,7 +81,7 @@ class Run:
 def run_fold(this: Run, fold: Fold, fold_id: str) -> None:
     """Fit and score all models on one fold and write its folder, whole or not at all.
 
-    The state of training is kept beside it until then, so that a fold that was interrupted goes on from its last epoch.
+    The state of training is kept beside it until then, so that a fold that was interrupted goes on where it was saved.
 
     Args:
         this: The run.

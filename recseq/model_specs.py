@@ -72,7 +72,7 @@ def groups_used(config: Mapping[str, Any]) -> dict[str, Any]:
 def log_unused_groups(model: ModelSpec, config: Mapping[str, Any]) -> None:
     """Say once which groups the model has no use for."""
     uses = MODELS.find(config["model"]["type"], "model.type").uses
-    unused = [group for group in ("loss", "item_net", "optimizer", "size", "trainer", "validation") if group not in uses]
+    unused = [group for group in ("loss", "item_net", "optimizer", "scheduler", "size", "trainer", "validation") if group not in uses]
     if unused:
         log.info("model %s has no use for the groups %s; they are ignored", model.name, ", ".join(unused))
 
@@ -90,6 +90,7 @@ def groups_of(config: Mapping[str, Any]) -> Groups:
         item_net_blocks=blocks,
         item_net_auto=bool(config["item_net"].get("auto", False)),
         optimizer=config["optimizer"],
+        scheduler=config["scheduler"],
         trainer=TrainerOptions(**config["trainer"]),
         validation=VALIDATIONS.build(config["validation"], scoring=MetricOptions(**config["metrics"]).scoring()),
     )

@@ -161,7 +161,7 @@ def check_options(part: Callable[..., Any], options: Mapping[str, Any], where: s
     parameters = signature_of(part)
     hints: dict[str, Any] = {}
     for function in _functions_of(part):
-        hints = typing.get_type_hints(function, include_extras=True) | hints
+        hints = _hints_of(function) | hints
     allowed = [name for name in parameters if name not in provided]
     prefix = f"{where}." if where else ""
     problems = [f"{prefix}{name} is not an option here; {did_you_mean(name, allowed)}" for name in options if name not in allowed]
@@ -177,6 +177,14 @@ def check_options(part: Callable[..., Any], options: Mapping[str, Any], where: s
         elif parameters[name].default is inspect.Parameter.empty:
             problems.append(f"{prefix}{name} is missing")
     return problems
+
+
+def _hints_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Types of a function's parameters; none where its module names types that it imports for type checkers only."""
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except NameError:
+        return {}
 
 
 def _registry_of(hint: Any) -> Registry[Any] | None:

@@ -152,7 +152,7 @@ def test_a_users_mistake_ends_in_one_message_and_exit_code_1(tmp_path: Path, arg
 def test_popular_is_its_own_reference_and_says_what_it_ignores(tmp_path: Path) -> None:
     done = recseq(tmp_path, *SMALL[:5], "model=popular", "tracking=none")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("has no use for the groups loss, item_net, optimizer, size, trainer") == 1
+    assert done.stdout.count("has no use for the groups loss, item_net, optimizer, scheduler, size, trainer") == 1
     table = pl.read_csv(run_folder(tmp_path) / "metrics.csv")
     assert table["model"].to_list() == ["popular"]
     assert table["Intersection@10_popular"].to_list() == [1.0]

@@ -67,7 +67,20 @@ def files(group: str) -> list[str]:
 
 
 def all_choices() -> list[str]:
-    groups = [*GROUPS, "item_net", "optimizer", "model", "metrics", "size", "trainer", "report", "row", "preprocessing", "experiment"]
+    groups = [
+        *GROUPS,
+        "item_net",
+        "optimizer",
+        "scheduler",
+        "model",
+        "metrics",
+        "size",
+        "trainer",
+        "report",
+        "row",
+        "preprocessing",
+        "experiment",
+    ]
     return [" ".join([*filter(None, [HOME.get(group)]), f"{group}={name}"]) for group in groups for name in files(group)]
 
 

@@ -38,7 +38,9 @@ def test_a_training_step_never_waits_for_the_device(pad_key_len: int | None, mon
         causal=True,
         pad_key_len=pad_key_len,
     )
-    module = SequentialModule(encoder=encoder, loss=SoftmaxLoss(n_items=n_items, logits_t=1.0), optimizer=torch.optim.Adam).to(device)
+    module = SequentialModule(
+        encoder=encoder, loss=SoftmaxLoss(n_items=n_items, logits_t=1.0), optimizer=torch.optim.Adam, scheduler=lambda *_: None
+    ).to(device)
     monkeypatch.setattr(module, "log", lambda *args, **kwargs: None)
     optimizer = torch.optim.Adam(module.parameters(), fused=True)
     loader = TrainLoader(store.to(device), Shifted(), 4, seed=0)

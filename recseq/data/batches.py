@@ -1,6 +1,7 @@
 """Loaders: packed batches cut from a store by index ranges planned on the host."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from recseq.data.sequences import SequenceStore
 class TrainLoader:
     """Iterable of training batches; one pass is one epoch, every sequence once in a fresh order.
 
-    The order hangs on seed and epoch alone, so that a resumed training goes on exactly as the uninterrupted one.
+    The order hangs on seed and epoch alone, so that a resumed training goes on exactly as the uninterrupted one; in the middle of an epoch
+    it skips what has been done without computing it.
 
     Args:
         store: Sequences of `objective.stored_rows` rows at most, on the device that trains.
@@ -29,6 +31,7 @@ class TrainLoader:
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
+        self.first_batch = 0
         self.lengths = objective.input_lengths(store.lengths)
 
     def __len__(self) -> int:
@@ -42,6 +45,24 @@ class TrainLoader:
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next pass yields."""
         self.epoch = epoch
+        self.first_batch = 0
+
+    def go_on(self, epoch: int, n_done: int) -> None:
+        """Choose an epoch that the next pass yields the rest of.
+
+        Args:
+            epoch: The epoch.
+            n_done: Batches of it that have been trained on.
+        """
+        self.epoch = epoch
+        self.first_batch = n_done
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the training's progress says where it was. Lightning holds loaders without this method to be unable to go on."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing; see `go_on`."""
 
     def __iter__(self) -> Iterator[PackedBatch]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.store.n_users)
@@ -50,7 +71,8 @@ class TrainLoader:
         generator = torch.Generator(device=self.store.items.device)
         generator.manual_seed(int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)[0] >> 1))
         self.objective.start_epoch(batch_tokens, self.store, generator)
-        for i_batch, layout in enumerate(layouts(self.store, order, self.lengths, self.batch_size)):
+        rest = layouts(self.store, order, self.lengths, self.batch_size, self.first_batch)
+        for i_batch, layout in enumerate(rest, start=self.first_batch):
             yield self.objective.training_batch(self.store, layout, i_batch)
 
 
@@ -78,12 +100,14 @@ def longest_first(order: NDArray[np.int64], lengths: NDArray[np.int64], batch_si
     return order[np.lexsort((-lengths[order], batch))]
 
 
-def layouts(store: SequenceStore, order: NDArray[np.int64], lengths: NDArray[np.int64], batch_size: int) -> Iterator[Layout]:
-    """Layout of each batch of `order`: the plan goes to the device once, batches are views of it."""
+def layouts(
+    store: SequenceStore, order: NDArray[np.int64], lengths: NDArray[np.int64], batch_size: int, first_batch: int = 0
+) -> Iterator[Layout]:
+    """Layout of each batch of `order` from `first_batch` on: the plan goes to the device once, batches are views of it."""
     device = store.items.device
     ordered_lengths = lengths[order]
     users = torch.from_numpy(order).to(device)
     device_lengths = torch.from_numpy(ordered_lengths).to(device)
-    for first in range(0, len(order), batch_size):
+    for first in range(first_batch * batch_size, len(order), batch_size):
         part = slice(first, first + batch_size)
         yield Layout.of_users(store, users[part], ordered_lengths[part], device_lengths[part])

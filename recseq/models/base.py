@@ -117,6 +117,7 @@ class Groups:
         item_net_blocks: Options of each item-net block by name.
         item_net_auto: Blocks that the data has no features for are left out instead of refused.
         optimizer: Node of the optimizer, with `_target_`.
+        scheduler: Node of the learning rate's scheduler, with `_target_`.
         trainer: Trainer options.
         validation: Chooses an epoch.
     """
@@ -125,6 +126,7 @@ class Groups:
     item_net_blocks: Mapping[str, Mapping[str, Any]]
     item_net_auto: bool
     optimizer: Mapping[str, Any]
+    scheduler: Mapping[str, Any]
     trainer: TrainerOptions
     validation: Validation
 

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 import polars as pl
@@ -31,7 +32,9 @@ from recseq.training.context import FitContext
 from recseq.training.lightning_module import MODULES, SequentialModule
 from recseq.training.losses import LOSSES
 from recseq.training.optimizer import make_optimizer_factory
-from recseq.training.trainer import TrainerOptions, fit_module, make_trainer
+from recseq.training.rate_finder import find_rate
+from recseq.training.scheduler import make_scheduler_factory
+from recseq.training.trainer import TrainerOptions, fit_module, make_finder, make_trainer
 from recseq.training.validation import HeldOut
 
 log = logging.getLogger(__name__)
@@ -63,7 +66,7 @@ class SequentialRecommender(Recommender):
         groups: The config groups beside `model`.
     """
 
-    uses = ("loss", "item_net", "optimizer", "size", "trainer", "validation")
+    uses = ("loss", "item_net", "optimizer", "scheduler", "size", "trainer", "validation")
 
     def __init__(
         self,
@@ -107,6 +110,7 @@ class SequentialRecommender(Recommender):
         self._use_pos_emb = use_pos_emb
         self._nodes = {"positions": positions, "layers": layers, "combiner": combiner, "similarity": similarity, "module": module}
         self._facts: dict[str, float] = {}
+        self._found_rate: float | None = None
         self.vocabulary: Vocabulary
         self.module: SequentialModule
 
@@ -179,7 +183,8 @@ class SequentialRecommender(Recommender):
             item_counts = torch.ones(vocabulary.n_items, dtype=torch.int64)
         loss = LOSSES.build(self.groups.loss, n_items=vocabulary.n_items, item_counts=item_counts)
         optimizer = make_optimizer_factory(self.groups.optimizer)
-        return MODULES.build(self._nodes["module"], encoder=encoder, loss=loss, optimizer=optimizer)
+        scheduler = make_scheduler_factory(self.groups.scheduler, self.groups.trainer.max_epochs)
+        return MODULES.build(self._nodes["module"], encoder=encoder, loss=loss, optimizer=optimizer, scheduler=scheduler)
 
     def fit(self, train: Interactions, item_features: ItemFeatures | None, context: FitContext) -> None:
         """Build sequences, vocabulary and nets, and train; validation, when it is on, is cut from `train` and chooses the epoch.
@@ -187,6 +192,7 @@ class SequentialRecommender(Recommender):
         Raises:
             DataError: No user has enough interactions, or nothing is left to validate with.
         """
+        self._found_rate = None
         held_out = self.groups.validation.hold_out(train, item_features, context.seed)
         if held_out is None:
             self._train(train, item_features, context, self.groups.trainer)
@@ -229,6 +235,10 @@ class SequentialRecommender(Recommender):
         self.module = self.build_module(self.vocabulary, item_features, item_counts)
         trainer = make_trainer(options, context, watch)
         batches = TrainLoader(store.to(trainer.strategy.root_device), self.objective, self.batch_size, context.seed)
+        if options.find_lr:
+            self._find_rate(batches, context, options)
+        if options.compile:
+            self.encoder.layers.compile(dynamic=True)  # in place: names of weights stay
         started = time.perf_counter()
         n_epochs = fit_module(trainer, self.module, batches, context)
         seconds = time.perf_counter() - started
@@ -247,6 +257,14 @@ class SequentialRecommender(Recommender):
             "share_users_trained": store.n_users / len(histories.lengths),
             "share_items_trained": kept.rows["item_id"].n_unique() / train.frame["item_id"].n_unique(),
         }
+
+    def _find_rate(self, batches: TrainLoader, context: FitContext, options: TrainerOptions) -> None:
+        """Let the module train with the rate of a range test; a refit has the one of the training before."""
+        if self._found_rate is None:
+            finder = partial(make_finder, options)
+            self._found_rate = find_rate(self.module, batches, finder, context.folder, context.label)
+        if self._found_rate is not None:
+            self.module.make_optimizer = make_optimizer_factory({**self.groups.optimizer, "lr": self._found_rate})
 
     def _evaluation(self, held_out: HeldOut) -> Callable[[], dict[str, float]]:
         """Metrics of the module as it is on a validation part; histories are encoded at the first call, once for all epochs."""

@@ -17,7 +17,7 @@ from recseq.report.runs import FinishedRun
 from recseq.tracking import flatten
 
 # Groups that a model may have no use for; what their keys say of such a run means nothing.
-OPTIONAL_GROUPS = ("loss", "item_net", "optimizer", "trainer", "validation")
+OPTIONAL_GROUPS = ("loss", "item_net", "optimizer", "scheduler", "trainer", "validation")
 NO_BLOCKS = "-"
 MAX_KEYS_IN_LABEL = 3
 

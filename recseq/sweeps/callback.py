@@ -134,7 +134,7 @@ class SweepCallback(Callback):
         print_best(folder)
         if self.n_jobs is not None and table.height < self.n_jobs:
             left = self.n_jobs - table.height
-            print(f"{left} of {self.n_jobs} jobs have not ended; to go on:\n  {resume_command(folder)}", flush=True)
+            print(f"{left} of {self.n_jobs} jobs have not ended; to go on:\n  {resume_command(folder, 'hydra.sweep.dir')}", flush=True)
         unlock_sweep(folder)
 
     def _report(self, folder: Path) -> None:

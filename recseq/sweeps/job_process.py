@@ -24,6 +24,7 @@ from omegaconf import OmegaConf, open_dict
 from recseq import cli
 from recseq.errors import JobError, RecseqError, TrialPruned
 from recseq.sweeps.rerun import quoted
+from recseq.termination import handled
 
 WAIT_SECONDS = 60
 MAX_TEXT = 10_000  # of a message: a pipe takes 64 kB without a reader
@@ -49,7 +50,8 @@ def main() -> int:
     sys.argv = order["argv"]  # what was typed, for provenance
     sys.path += [entry for entry in order["path"] if entry not in sys.path]
     try:
-        answer = describe(run(order))
+        with handled():
+            answer = describe(run(order))
     except KeyboardInterrupt:
         answer = {"status": "INTERRUPTED", "error": "interrupted", "errno": None, "value": None}
     except Exception as error:
@@ -60,10 +62,10 @@ def main() -> int:
 
 
 def end_with_sweep(orders: Any, grace_seconds: float) -> None:
-    """Wait for the end of the sweep's process, then end this one as Ctrl-C would, at the latest after a grace."""
+    """Wait for the end of the sweep's process, then end this one as SIGTERM does, at the latest after a grace."""
     while orders.read(1):
         pass
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace_seconds)
     os._exit(130)
 

@@ -22,6 +22,7 @@ from recseq.errors import ConfigError, JobError
 from recseq.plain import plain_dict
 from recseq.sweeps.dead_jobs import announce_job, close_job, fail_job
 from recseq.sweeps.devices import environment, groups_of, visible_devices
+from recseq.termination import Terminated
 
 OUTPUT_FILE = "output.txt"
 LOOK_SECONDS = 0.1
@@ -87,7 +88,7 @@ class Processes:
         self.children: list[Child] = []
 
     def run(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
-        """Run jobs; returns when all have ended. Ctrl-C ends them and goes on upwards.
+        """Run jobs; returns when all have ended. Ctrl-C and SIGTERM end them and go on upwards.
 
         Args:
             job_overrides: Of each job.
@@ -118,8 +119,8 @@ class Processes:
                     free = sorted([*free, child.slot])
                     ended[child.number] = self.end(child)
                 time.sleep(LOOK_SECONDS)
-        except BaseException:
-            self.stop()
+        except BaseException as error:
+            self.stop(signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
             raise
         return [ended[first + index] for index in range(count)]
 
@@ -196,12 +197,16 @@ class Processes:
         announce_job(child.folder)
         return _returned(child.overrides, answer["value"], JobError(answer["error"]) if answer["status"] == "PRUNED" else None)
 
-    def stop(self) -> None:
-        """End all jobs: they are interrupted, given time to close their runs, then terminated, then killed."""
-        for how, seconds in ((signal.SIGINT, self.grace_seconds), (signal.SIGTERM, TERMINATE_SECONDS), (signal.SIGKILL, TERMINATE_SECONDS)):
+    def stop(self, first: signal.Signals) -> None:
+        """End all jobs: they are told, given time to close their runs, then terminated, then killed.
+
+        Args:
+            first: How they are told: SIGINT, or SIGTERM, at which they save their training first.
+        """
+        for how, seconds in ((first, self.grace_seconds), (signal.SIGTERM, TERMINATE_SECONDS), (signal.SIGKILL, TERMINATE_SECONDS)):
             left = [child for child in self.children if child.process.poll() is None]
             for child in left:
-                _signal(child.process, how)
+                _signal(child.process, how, whole_group=how != first)  # at first a job tells its own children
             until = time.monotonic() + seconds
             while time.monotonic() < until and any(child.process.poll() is None for child in left):
                 time.sleep(LOOK_SECONDS)
@@ -211,12 +216,12 @@ class Processes:
         self.children = []
 
 
-def _signal(process: "subprocess.Popen[bytes]", how: signal.Signals) -> None:
+def _signal(process: "subprocess.Popen[bytes]", how: signal.Signals, whole_group: bool) -> None:
     with contextlib.suppress(ProcessLookupError):
-        if how == signal.SIGINT:
-            process.send_signal(how)  # it tells its own children
-        else:
+        if whole_group:
             os.killpg(process.pid, how)
+        else:
+            process.send_signal(how)
 
 
 def _read_answer(pipe: int) -> dict[str, Any] | None:

@@ -25,14 +25,15 @@ def rerun_command(overrides: Sequence[str], hydra_overrides: Sequence[str], fold
     return shlex.join(words)
 
 
-def resume_command(folder: Path) -> str:
-    """The command line that goes on with a sweep, as it was typed.
+def resume_command(folder: Path, key: str) -> str:
+    """The command line that goes on with a sweep or run, as it was typed.
 
     Args:
-        folder: The sweep's folder.
+        folder: The sweep's or run's folder.
+        key: `hydra.sweep.dir` or `hydra.run.dir`.
     """
-    typed = [word for word in sys.argv[1:] if not word.startswith("hydra.sweep.dir=")]
-    return shlex.join(["recseq", *typed, f"hydra.sweep.dir={quoted(str(folder))}"])
+    typed = [word for word in sys.argv[1:] if not word.startswith(f"{key}=")]
+    return shlex.join(["recseq", *typed, f"{key}={quoted(str(folder))}"])
 
 
 def quoted(text: str) -> str:

@@ -1,5 +1,6 @@
 """What happens around training epochs: scoring, keeping the best, stopping, and the state that a resumed training goes on from."""
 
+import contextlib
 import logging
 import math
 import sys
@@ -10,10 +11,14 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
+from recseq import termination
 from recseq.errors import TrainingError
+from recseq.files import written_aside
+from recseq.training.averaging import MovingAverage
 from recseq.training.context import FitContext
+from recseq.training.progress import EpochSums, in_middle_of_epoch, n_batches_done, random_state, set_random_state
 
 log = logging.getLogger(__name__)
 
@@ -79,30 +84,41 @@ class _Patience(EarlyStopping):
 class EpochEnd(pl.Callback):
     """Sets the loader's epoch, scores the validation part and hands the epoch's metrics on.
 
-    Its state makes a resumed training that of one without a break: random numbers go on where they were, and the metrics of the epochs
-    before are handed on again.
+    Its state makes a resumed training that of one without a break: random numbers go on where they were when the state was saved, an epoch
+    in whose middle that was goes on with the batch and the sums where it was, and the metrics of the epochs before are handed on again.
     """
 
-    def __init__(self, context: FitContext, watch: Watch | None) -> None:
+    def __init__(self, context: FitContext, watch: Watch | None, average: MovingAverage | None) -> None:
         self.context = context
         self.watch = watch
+        self.average = average
+        self.rates: list[float] = []
         self.history: list[dict[str, float]] = []
-        self.n_restored = 0
+        self.epochs_restored = 0.0
         self.random_state: list[torch.Tensor] = []
+        self.sums = EpochSums()
 
-    def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
-        return {"history": self.history, "random_state": random_state()}
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """State for the checkpoint, all of it of this moment."""
+        checkpoint["recseq"] = {"history": self.history, "random_state": random_state(), "sums": self.sums.state_dict(trainer)}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From the checkpoint."""
-        self.history, self.random_state = state_dict["history"], state_dict["random_state"]
-        self.n_restored = len(self.history)
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """State from the checkpoint."""
+        state = checkpoint["recseq"]
+        self.history, self.random_state = state["history"], state["random_state"]
+        self.sums.load_state_dict(state["sums"])
+        self.epochs_restored = len(self.history)
         for epoch, metrics in enumerate(self.history, start=1):
             self.context.log_epoch(metrics, epoch)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Random numbers go on where the checkpoint was; set late, so that nothing draws in between."""
+        """Order and random numbers go on where the checkpoint was; set late, so that nothing draws in between."""
+        if n_done := n_batches_done(trainer):
+            loader: Any = trainer.train_dataloader
+            loader.go_on(trainer.current_epoch, n_done)
+            self.epochs_restored += n_done / trainer.num_training_batches
+        else:
+            self.sums.load_state_dict({})  # those of an epoch that has ended
         if self.random_state:
             set_random_state(self.random_state)
 
@@ -111,16 +127,26 @@ class EpochEnd(pl.Callback):
         loader: Any = trainer.train_dataloader
         loader.set_epoch(trainer.current_epoch)
 
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer) -> None:
+        """Look at the learning rates."""
+        self.rates = [float(group["lr"]) for group in optimizer.param_groups]
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Behind a break, go on with the epoch's sums."""
+        self.sums.add_restored(trainer)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Score, say, hand on."""
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = {name: float(value) for name, value in (trainer.callback_metrics | self.sums.finish()).items()}
         if "train_loss" in metrics and not math.isfinite(metrics["train_loss"]):
             raise TrainingError(
                 f"{self.context.label}: the loss is {metrics['train_loss']} after epoch {trainer.current_epoch + 1}; training diverged, "
                 f"try a smaller optimizer.lr or trainer.gradient_clip_val"
             )
+        metrics |= {"lr" if i == 0 else f"lr_{i}": rate for i, rate in enumerate(self.rates)}  # of the epoch's last step
         if self.watch is not None:
-            scores = self.watch.evaluate()
+            with self.average.in_place(pl_module) if self.average is not None else contextlib.nullcontext():
+                scores = self.watch.evaluate()
             pl_module.log(self.watch.monitor, scores[self.watch.monitor])  # early stopping and checkpoints look for it there
             metrics |= scores
         shown = ["train_loss", self.watch.monitor] if self.watch is not None else ["train_loss"]
@@ -128,6 +154,49 @@ class EpochEnd(pl.Callback):
         log.info("%s: epoch %d of %s, %s", self.context.label, trainer.current_epoch + 1, trainer.max_epochs, told)
         self.history.append(metrics)
         self.context.log_epoch(metrics, trainer.current_epoch + 1)
+
+
+class LastState(Checkpoint):
+    """Keeps the last state of training, and stops training where it can go on exactly when the process is told to end.
+
+    Args:
+        file: Where; None keeps nothing.
+        every_n_batches: Save within an epoch each time so many batches are done; None saves at the ends of epochs only. Where gradients
+            are accumulated it waits for the step.
+    """
+
+    def __init__(self, file: Path | None, every_n_batches: int | None) -> None:
+        self.file = file
+        self.every_n_batches = every_n_batches
+        self._n_unsaved = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning has put its own handler in front, which stops at moments of its own."""
+        termination.put_back()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Save when it is time to, stop when told to."""
+        self._n_unsaved += 1
+        if not in_middle_of_epoch(trainer):
+            return
+        stop = termination.requested()
+        if stop or (self.every_n_batches is not None and self._n_unsaved >= self.every_n_batches):
+            self._save(trainer)
+        if stop:
+            raise termination.Terminated
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save, stop when told to."""
+        self._save(trainer)
+        if termination.requested():
+            raise termination.Terminated
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        """Lightning's own writing is not atomic where the temporary folder lies on another disk."""
+        self._n_unsaved = 0
+        if self.file is not None:
+            with written_aside(self.file) as aside:
+                trainer.save_checkpoint(aside)
 
 
 class ProgressBar(TQDMProgressBar):
@@ -143,6 +212,12 @@ class ProgressBar(TQDMProgressBar):
         bar.set_description(self.label)
         return bar
 
+    def on_train_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """An epoch that goes on in its middle is not started again."""
+        super().on_train_start(trainer, *args)
+        if n_batches_done(trainer):
+            self.on_train_epoch_start(trainer)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         """Say which epoch it is."""
         super().on_train_epoch_start(trainer, *args)
@@ -153,16 +228,3 @@ class ProgressBar(TQDMProgressBar):
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return dict(metrics)
-
-
-def random_state() -> list[torch.Tensor]:
-    """States of torch's generators: the CPU's and, where CUDA is in use, every device's."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else []
-    return [torch.get_rng_state(), *cuda]
-
-
-def set_random_state(states: list[torch.Tensor]) -> None:
-    """Put the states back; those of devices that are not there are left out."""
-    torch.set_rng_state(states[0].cpu())
-    for device, state in enumerate(states[1 : 1 + torch.cuda.device_count()]):
-        torch.cuda.set_rng_state(state.cpu(), device)

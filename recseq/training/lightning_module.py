@@ -10,6 +10,7 @@ from recseq.data.packing import PackedBatch
 from recseq.nets.encoder import SequenceEncoder
 from recseq.registry import Registry
 from recseq.training.losses import Loss
+from recseq.training.scheduler import SchedulerFactory
 
 OptimizerFactory = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
 
@@ -21,13 +22,16 @@ class SequentialModule(pl.LightningModule):
         encoder: Encoder with its item net.
         loss: Loss over target positions.
         optimizer: Makes the optimizer of given parameters.
+        scheduler: Makes the scheduler of an optimizer.
     """
 
-    def __init__(self, *, encoder: SequenceEncoder, loss: Loss, optimizer: OptimizerFactory) -> None:
+    def __init__(self, *, encoder: SequenceEncoder, loss: Loss, optimizer: OptimizerFactory, scheduler: SchedulerFactory) -> None:
         super().__init__()
         self.encoder = encoder
         self.loss = loss
         self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.share_of_step = 1.0
 
     def training_step(self, batch: PackedBatch, batch_idx: int) -> torch.Tensor:
         """Loss of one batch; nothing here asks the device for a number."""
@@ -38,14 +42,22 @@ class SequentialModule(pl.LightningModule):
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch.n_targets)
         return loss
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimizer of all parameters."""
-        return self.make_optimizer(self.parameters())
+    def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """Gradients of the loss, weighted by the batch's share in a step that accumulates several."""
+        super().backward(loss if self.share_of_step == 1 else loss * self.share_of_step, *args, **kwargs)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer of all parameters and, where the learning rate moves, its scheduler."""
+        optimizer = self.make_optimizer(self.parameters())
+        assert self.trainer.max_epochs is not None
+        steps_per_epoch = int(self.trainer.estimated_stepping_batches) // self.trainer.max_epochs
+        scheduler = self.make_scheduler(optimizer, steps_per_epoch)
+        return optimizer if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Batches are cut on the device that trains, nothing is to be moved."""
         return batch
 
 
-MODULES: Registry[SequentialModule] = Registry("Lightning module", ("encoder", "loss", "optimizer"))
+MODULES: Registry[SequentialModule] = Registry("Lightning module", ("encoder", "loss", "optimizer", "scheduler"))
 MODULES.register("sequential")(SequentialModule)

@@ -53,7 +53,7 @@ def recseq_steps(options: argparse.Namespace) -> None:
     vocabulary = Vocabulary.from_items(kept.rows["item_id"])
     module = model.build_module(vocabulary, dataset.item_features).train()
     module.log = lambda *args, **kwargs: None  # type: ignore[method-assign,assignment]  # there is no Lightning trainer here
-    optimizer = module.configure_optimizers()
+    optimizer = module.make_optimizer(module.parameters())
     loader = TrainLoader(SequenceStore.from_histories(kept, vocabulary), model.objective, model.batch_size, seed=1)
     seconds: list[float] = []
     batches = chain.from_iterable(repeat(loader))

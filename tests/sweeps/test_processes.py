@@ -134,22 +134,33 @@ def alive(pid: int) -> bool:
     return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:4]
 
 
-@pytest.mark.parametrize("launcher", ["processes", "basic"])
-def test_ctrl_c_closes_every_run(tmp_path: Path, launcher: str) -> None:
+@pytest.mark.parametrize(
+    ("launcher", "how", "code", "word"),
+    [
+        ("processes", signal.SIGINT, 130, "Interrupted"),
+        ("basic", signal.SIGINT, 130, "Interrupted"),
+        pytest.param("processes", signal.SIGTERM, 143, "Terminated", marks=pytest.mark.slow),
+        pytest.param("basic", signal.SIGTERM, 143, "Terminated", marks=pytest.mark.slow),
+        pytest.param("joblib", signal.SIGTERM, 143, "Terminated", marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_and_sigterm_close_every_run(tmp_path: Path, launcher: str, how: signal.Signals, code: int, word: str) -> None:
     shutil.copy(PARTS / "__init__.py", tmp_path / "fragile_parts.py")
-    more = ["hydra.launcher.n_jobs=2"] if launcher == "processes" else []
+    more = ["hydra.launcher.n_jobs=2"] if launcher != "basic" else []
     process = start(tmp_path, "-m", *FRAGILE, "model.how=wait,wait", "seed=1,2", f"hydra/launcher={launcher}", *more)
-    wait_for(lambda: len(waiting(tmp_path)) == (2 if launcher == "processes" else 1))
-    process.send_signal(signal.SIGINT)
+    n_waiting = 1 if launcher == "basic" else 2
+    wait_for(lambda: len(waiting(tmp_path)) == n_waiting)
+    process.send_signal(how)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err[-3000:]
-    assert "Interrupted" in err
+    assert process.returncode == code, err[-3000:]
+    assert word in err
+    assert "Traceback" not in err
     assert "to go on:" in out
     assert "hydra.sweep.dir=" in out
     assert not any(alive(pid) for pid in waiting(tmp_path))
     found = logged(tmp_path)
     assert {run.info.status for level in found.values() for run in level} == {"KILLED"}
-    assert len(found["run"]) == (2 if launcher == "processes" else 1)
+    assert len(found["run"]) == n_waiting
 
 
 def test_jobs_end_when_their_sweep_is_killed_and_it_goes_on(tmp_path: Path) -> None:
