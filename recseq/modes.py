@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from recseq.config import check_config
+from recseq.distributed.team import close_team
 from recseq.errors import ConfigError
 from recseq.experiment import cross_validate, read_dataset
 
@@ -29,12 +30,15 @@ def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None, ov
     """
     config = check_config(composed)
     mode = config["mode"]
-    if mode == "cross_validate":
-        return cross_validate(config, folder, sweep_folder, overrides)
-    if sweep_folder is not None:
-        raise ConfigError(f"mode={mode} is no job of a sweep; leave out -m and experiment=")
-    MODES[mode](config, folder)
-    return math.nan
+    try:
+        if mode == "cross_validate":
+            return cross_validate(config, folder, sweep_folder, overrides)
+        if sweep_folder is not None:
+            raise ConfigError(f"mode={mode} is no job of a sweep; leave out -m and experiment=")
+        MODES[mode](config, folder)
+        return math.nan
+    finally:
+        close_team()
 
 
 # Each imports what it needs when it is asked for: reports bring plotly and matplotlib, which no other mode needs.
