@@ -167,10 +167,10 @@ _met: list[Ranks] = []
 
 
 def met() -> Ranks | None:
-    """The ranks that this process is one of; None: it is alone."""
+    """The ranks that this process works together with at the moment; None: it works alone."""
     return _met[0] if _met else None
 
 
 def set_met(ranks: Ranks | None) -> None:
-    """Note the ranks that this process is one of."""
+    """Note the ranks that this process works together with."""
     _met[:] = [] if ranks is None else [ranks]

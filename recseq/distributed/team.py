@@ -66,7 +66,6 @@ class Team:
             self._kill()
             self._restore()
             raise
-        set_met(self.ranks)
         if started_here:
             threading.Thread(target=self._watch, daemon=True).start()
 
@@ -110,6 +109,7 @@ class Team:
         try:
             if self.failure is not None:
                 raise RankError(self.failure)
+            set_met(self.ranks)
             yield
         except BaseException as error:
             failure = self._failure_behind(error)
@@ -118,6 +118,7 @@ class Team:
                 raise RankError(failure) from error
             raise
         finally:
+            set_met(None)
             self._busy = False
 
     def _failure_behind(self, error: BaseException) -> str | None:
@@ -142,7 +143,6 @@ class Team:
         self._closing.set()
         if _team is self:
             _team = None
-        set_met(None)
         if not broken and self.failure is None:
             with suppress(RuntimeError):  # it has died on its own, now of no consequence
                 self.hand_out(Message("end"))
