@@ -9,11 +9,15 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 from recseq.distributed.launch import Seat
+
+# When rank 0 ends with an error the others notice before its launcher does, which would tell of them as the cause.
+LAST_WORD_SECONDS = 3
 
 
 def follow_launched(seat: Seat) -> None:
@@ -34,6 +38,7 @@ def follow_launched(seat: Seat) -> None:
     except RecseqError as error:
         sys.exit(f"rank {seat.rank} failed: {error}")
     except RuntimeError as error:
+        time.sleep(LAST_WORD_SECONDS)
         sys.exit(f"rank {seat.rank} ends: its connection to the other ranks broke, or it failed: {error}")
     finally:
         if ranks is not None:
