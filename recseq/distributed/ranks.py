@@ -163,6 +163,11 @@ class Ranks:
             move(content[start : start + PIECE_BYTES])
 
 
+def is_broken_connection(error: BaseException) -> bool:
+    """Whether an error says that another rank is gone. torch has no class of its own for what gloo says."""
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("gloo", "NCCL", "onnection", "roken pipe"))
+
+
 _met: list[Ranks] = []
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,12 +19,13 @@ from typing import Any, NoReturn
 
 import psutil
 import torch
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from torch._C._distributed_c10d import FileStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from recseq.distributed.launch import Seat
-from recseq.distributed.ranks import PATIENCE, Message, Ranks, set_met
-from recseq.errors import RankError, RecseqError
+from recseq.distributed.ranks import PATIENCE, Message, Ranks, is_broken_connection, set_met
+from recseq.errors import RankError
 
 LOOK_SECONDS = 0.1
 END_SECONDS = 10
@@ -123,15 +124,12 @@ class Team:
 
     def _failure_behind(self, error: BaseException) -> str | None:
         """What became of another rank, where that is why this one met an error: a broken connection is seen before its reason."""
-        if isinstance(error, RecseqError) or not isinstance(error, RuntimeError):
+        if not is_broken_connection(error):
             return None
-        broken = any(word in str(error) for word in ("gloo", "Connection", "connection", "NCCL", "Broken pipe"))
-        until = time.monotonic() + (END_SECONDS if broken and self.started_here else 0)
+        until = time.monotonic() + (END_SECONDS if self.started_here else 0)
         while self.failure is None and time.monotonic() < until:
             time.sleep(LOOK_SECONDS)
-        if self.failure is None and broken:
-            return f"the connection to another rank broke; see what it said ({self.seat.launcher} tells): {error}"
-        return self.failure
+        return self.failure or f"the connection to another rank broke; {self.seat.launcher} and its output tell why ({error})"
 
     def close(self, broken: bool = False) -> None:
         """End the other ranks, and wait for their end.
@@ -271,14 +269,21 @@ def launched_store(seat: Seat) -> Store:
     if seat.launcher == "torchrun":
         found = rendezvous("env://", seat.rank, seat.n_ranks, timeout=PATIENCE)
     else:
-        from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-
-        slurm = SLURMEnvironment(auto_requeue=False)
-        address = f"tcp://{slurm.main_address}:{slurm.main_port}"
-        found = rendezvous(address, seat.rank, seat.n_ranks, timeout=PATIENCE)
+        found = rendezvous(slurm_address(os.environ), seat.rank, seat.n_ranks, timeout=PATIENCE)
     store: Store = next(found)[0]
     store.set_timeout(PATIENCE)
     return store
+
+
+def slurm_address(environment: Mapping[str, str]) -> str:
+    """Where rank 0 of a Slurm job listens: on its first machine, at a port that follows from the job's number.
+
+    MASTER_ADDR and MASTER_PORT say otherwise.
+    """
+    nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST") or "127.0.0.1"
+    host = environment.get("MASTER_ADDR") or SLURMEnvironment.resolve_root_node_address(nodes)
+    port = environment.get("MASTER_PORT") or 15000 + int(environment.get("SLURM_JOB_ID", 0)) % 10000
+    return f"tcp://{host}:{port}"
 
 
 def loopback() -> str:

@@ -9,37 +9,33 @@ import os
 import signal
 import sys
 import threading
-import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 from recseq.distributed.launch import Seat
 
-# When rank 0 ends with an error the others notice before its launcher does, which would tell of them as the cause.
-LAST_WORD_SECONDS = 3
-
 
 def follow_launched(seat: Seat) -> None:
-    """Follow rank 0 until it ends, as a rank that a launcher has started.
-
-    Raises:
-        SystemExit: Rank 0, or this rank, failed.
-    """
+    """Follow rank 0 until it ends, as a rank that a launcher has started."""
     quiet()
-    from recseq.distributed.ranks import Ranks
+    from recseq.distributed.ranks import Ranks, is_broken_connection
     from recseq.distributed.team import launched_store
     from recseq.errors import RecseqError
+    from recseq.termination import Terminated
 
     ranks = None
     try:
         ranks = Ranks(seat, launched_store(seat))
         follow(ranks)
     except RecseqError as error:
-        sys.exit(f"rank {seat.rank} failed: {error}")
+        print(f"rank {seat.rank} failed: {error}", file=sys.stderr)  # rank 0 meets the same, or sees that this one is gone: it fails
     except RuntimeError as error:
-        time.sleep(LAST_WORD_SECONDS)
-        sys.exit(f"rank {seat.rank} ends: its connection to the other ranks broke, or it failed: {error}")
+        if not is_broken_connection(error):
+            raise
+        print(f"rank {seat.rank} ends, for another rank has ended", file=sys.stderr)  # no failure of its own: rank 0 tells what it was
+    except Terminated:
+        print(f"rank {seat.rank} ends with rank 0, which was told to", file=sys.stderr)
     finally:
         if ranks is not None:
             ranks.leave()
@@ -59,8 +55,8 @@ def follow(ranks: Any) -> None:
 
 def quiet() -> None:
     """Rank 0 says everything that is to be said, and decides what signals mean: Ctrl-C and SIGTERM often reach every process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
 
