@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from recseq.data.preprocessing import Preprocessing, check_preprocessing
 from recseq.data.sources import SOURCES
+from recseq.distributed.checks import check_ranks
 from recseq.errors import ConfigError
 from recseq.metrics import METRICS, Scoring, column_of, make_metrics
 from recseq.metrics.significance import SignificanceOptions
@@ -205,6 +206,7 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
                 found = check_preprocessing(Preprocessing(**config[group]))
             if options is TrainerOptions and not found:
                 found = check_controls(config[group], config.get("optimizer"), config.get("scheduler"))
+                found += check_ranks(config[group], config.get("model"))
             problems += found
     if isinstance(config.get("metrics"), Mapping):
         found = _check_metrics(config["metrics"], config.get("reference_models"))

@@ -18,6 +18,7 @@ from recseq.ranking import Viewed, top_k
 
 # Tokens of one inference batch; bounds the memory of activations whatever the sequence length.
 INFERENCE_BATCH_TOKENS = 2**15
+UNSUPPORTED = "no item of the model's vocabulary in their history"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class SequenceRanker:
         histories = request.histories()
         store = SequenceStore.from_histories(histories, self.vocabulary)
         n_unsupported = request.user_ids.n_unique() - store.n_users
-        report_unsupported(n_unsupported, request, "no item of the model's vocabulary in their history")
+        report_unsupported(n_unsupported, request, UNSUPPORTED)
         catalogue = self._catalogue()
         candidates = request.candidates(catalogue)
         viewed = None

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from recseq.data.packing import PackedBatch
+from recseq.data.shares import own_draws
 from recseq.nets.encoder import SequenceEncoder
 from recseq.registry import Registry
 from recseq.training.losses import Loss, SampledLoss
@@ -41,14 +42,20 @@ class SequentialModule(pl.LightningModule):
 
     def training_step(self, batch: PackedBatch, batch_idx: int) -> torch.Tensor:
         """Loss of one batch."""
+        if batch.whole is not None and batch.n_targets == 0:
+            return self._step_without_targets(batch)
         loss = self._loss_by_rows(batch) if self.by_rows else self._loss(batch)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch.n_targets)
-        return loss
+        self._log_loss(loss, batch)
+        if batch.whole is None:
+            return loss
+        # gradients become the mean over ranks, which is to be that of the mean over all ranks' targets
+        return loss * (batch.whole.n_ranks * batch.n_targets / batch.n_step_targets)
 
     def _loss(self, batch: PackedBatch) -> torch.Tensor:
         """From the whole item matrix; nothing here asks the device for a number."""
-        item_matrix = self.encoder.item_net()  # (R, D)
-        hidden = batch.rows_with_target(self.encoder(batch, item_matrix))  # (T', D)
+        with own_draws(batch):
+            item_matrix = self.encoder.item_net()  # (R, D)
+            hidden = batch.rows_with_target(self.encoder(batch, item_matrix))  # (T', D)
         similarity = self.encoder.similarity
         return self.loss(similarity.of_users(hidden), batch, similarity.of_items(item_matrix))
 
@@ -65,6 +72,18 @@ class SequentialModule(pl.LightningModule):
         return self.loss.compare(
             similarity.of_users(hidden), batch, negatives, similarity.of_items(item_rows), targets, drawn.view(negatives.shape)
         )
+
+    def _step_without_targets(self, batch: PackedBatch) -> torch.Tensor:
+        """Zero, with a gradient of zeros for each parameter: the other ranks wait for them."""
+        self.loss.skip(batch)
+        loss = torch.stack([parameter.sum() * 0 for parameter in self.parameters() if parameter.requires_grad]).sum()
+        self._log_loss(loss, batch)
+        return loss
+
+    def _log_loss(self, loss: torch.Tensor, batch: PackedBatch) -> None:
+        """For the epoch's mean over all targets of all ranks; Lightning takes means of weights over ranks, and rounds them."""
+        n_ranks = 1 if batch.whole is None else batch.whole.n_ranks
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch.n_targets * n_ranks, sync_dist=n_ranks > 1)
 
     def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
         """Gradients of the loss, weighted by the batch's share in a step that accumulates several."""

@@ -57,6 +57,10 @@ def check_use_of_rows(optimizer: Mapping[str, Any], loss: Any, trainer: Any) -> 
         )
     if trainer.get("gradient_clip_val") is not None:
         found.append(f"trainer.gradient_clip_val is set, but gradients by rows, of {optimizer['_target_']}, cannot be clipped")
+    if trainer.get("devices") != 1 or trainer.get("num_nodes") != 1:
+        found.append(
+            f"gradients by rows, of {optimizer['_target_']}, are not averaged over devices; use trainer.devices=1 or optimizer=adam"
+        )
     return found
 
 
