@@ -181,7 +181,7 @@ BAD = {
     "optimizer._target_=builtins.dict": "no torch optimizer",
     "+optimizer.lrr=1": "optimizer.lrr is not an option here",
     "trainer.devices=0": "trainer.devices is 0, must be >= 1",
-    "trainer.devices=4 trainer.num_nodes=2 model.batch_size=7": "model.batch_size is 7, the users of a batch over all devices, must be >= 8",
+    "trainer.devices=4 trainer.num_nodes=2 model.batch_size=7": "model.batch_size is 7, the users of a batch over all",
     "trainer=ddp trainer.find_lr=true": "trainer.find_lr is true, which looks on one device",
     "trainer.accelerator=tpu": "trainer.accelerator is 'tpu'; did you mean",
     "plugins=[not_there]": "plugins names 'not_there', which cannot be imported",
