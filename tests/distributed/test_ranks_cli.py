@@ -36,20 +36,23 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[pl.DataFrame, pl.Da
     return results(folder / "run")
 
 
-def followers() -> list[psutil.Process]:
-    every = psutil.process_iter(["cmdline"])
-    return [process for process in every if "recseq.distributed.worker" in (process.info["cmdline"] or [])]
+def followers(folder: Path) -> list[psutil.Process]:
+    """Ranks that a program in this folder has started; other tests have theirs."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        if "recseq.distributed.worker" in (process.info["cmdline"] or []) and process.info["cwd"] == str(folder):
+            found.append(process)  # noqa: PERF401
+    return found
 
 
 def test_a_run_has_the_results_of_one_process(alone: tuple[pl.DataFrame, pl.DataFrame], tmp_path: Path) -> None:
-    before = len(followers())
     done = recseq(tmp_path, *OPTIONS, "validation=last_interaction", "trainer.devices=2", "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("sasrec, fold 0: epoch 1 of 2") == 1
     assert done.stdout.count("validation: ") == 1
     for one, other in zip(results(tmp_path / "run"), alone, strict=True):
         assert one.equals(other)
-    assert len(followers()) == before
+    assert not followers(tmp_path)
     assert sorted(path.name for path in (tmp_path / "run" / "fold_0" / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
@@ -83,7 +86,6 @@ def test_signals_end_all_ranks_and_the_run_goes_on(how: signal.Signals, tmp_path
 
     whole = start("hydra.run.dir=whole", "tracking=none")
     assert whole.wait(300) == 0
-    before = {process.pid for process in followers()}
     process = start("hydra.run.dir=run", "tracking=none")
     assert process.stdout is not None
     for line in process.stdout:
@@ -93,7 +95,7 @@ def test_signals_end_all_ranks_and_the_run_goes_on(how: signal.Signals, tmp_path
     said = process.communicate(timeout=120)[0]
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[how], said
     assert "Traceback" not in said
-    _, alive = psutil.wait_procs([follower for follower in followers() if follower.pid not in before], timeout=30)
+    _, alive = psutil.wait_procs(followers(tmp_path), timeout=30)
     assert not alive
     again = start("hydra.run.dir=run", "tracking=none")
     said = again.communicate(timeout=300)[0]
