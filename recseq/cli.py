@@ -53,6 +53,8 @@ def main() -> None:
             if leads:
                 if any(word.startswith("from_run=") for word in sys.argv):
                     sys.argv[1:] = _from_run(sys.argv[1:])
+                if any(word.startswith("model_path=") for word in sys.argv):
+                    sys.argv[1:] = _of_model(sys.argv[1:])
                 refuse_unknown_choices(sys.argv[1:])
                 task()
     except Terminated as end:
@@ -70,6 +72,16 @@ def main() -> None:
 def _from_run(arguments: list[str]) -> list[str]:
     """A command line with the overrides of the run that it begins from; ends the program where there is no such run."""
     from recseq.lifecycle.from_run import expand_arguments  # here, not above: it brings torch
+
+    try:
+        return expand_arguments(arguments)
+    except RecseqError as error:
+        sys.exit(str(error))
+
+
+def _of_model(arguments: list[str]) -> list[str]:
+    """A command line with what the model that it names was composed of; ends the program where there is no such model."""
+    from recseq.lifecycle.of_model import expand_arguments  # here, not above: it brings torch
 
     try:
         return expand_arguments(arguments)

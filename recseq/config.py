@@ -32,18 +32,23 @@ from recseq.training.trainer import TrainerOptions
 from recseq.training.validation import VALIDATIONS
 
 Node = Mapping[str, Any]
+NEEDS_MODEL = ("evaluate", "recommend", "similar")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shell:
     """The top level of a config: what there is and of which type; the groups' insides are checked by their parts."""
 
-    mode: Literal["cross_validate", "train", "describe", "fetch", "report", "upload"]
+    mode: Literal["cross_validate", "train", "evaluate", "recommend", "similar", "describe", "fetch", "report", "upload"]
     seed: Annotated[int, Range(at_least=0, below=2**63)]
     plugins: list[str]
     reference_models: list[str]
     from_run: str | None
     train: Node
+    model_path: str | None
+    evaluate: Node
+    recommend: Node
+    similar: Node
     paths: Node
     dataset: Annotated[Node, PartOf(SOURCES)]
     preprocessing: Node
@@ -115,10 +120,76 @@ class TrainOptions:
     Args:
         fold: mode=train: train on the train part of this fold; None takes all rows.
         save_folds: mode=cross_validate: keep each fold's model, in `fold_<i>/model`.
+        warm_start: mode=train and cross_validate: the model whose weights training begins with, as `model_path` names one.
+        only_new: mode=train with `warm_start`: train on the users who have an interaction newer than the newest that the earlier
+            model was trained on, and keep its items.
     """
 
     fold: NonNegativeInt | None
     save_folds: bool
+    warm_start: str | None
+    only_new: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """The `evaluate` group.
+
+    Args:
+        fold: The fold whose test part the model is measured on; None takes the one that it was trained for, or, with other data or
+            another splitter than those it was trained with, all.
+    """
+
+    fold: NonNegativeInt | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommendOptions:
+    """The `recommend` group.
+
+    Args:
+        users: Whom to serve: a file with a column `user_id`, or a list; None serves everybody in the history.
+        history: File of interactions, with columns as `dataset=tabular` has them, that tells what users have taken; None takes the
+            dataset that the model was trained on.
+        k: Recommendations a user.
+        filter_viewed: Leave out everything in a user's history.
+        items: What may be recommended: a file with a column `item_id`, or a list; None for all that the model knows.
+        on_unsupported: What to do about users that the model cannot serve: `raise`, `warn` (drop and count) or `ignore`.
+        format: Of the output; None goes by the name of `path`, Parquet without one.
+        path: The output; None writes into the run's folder.
+        users_per_chunk: Users that are ranked and written at once; bounds the memory.
+    """
+
+    users: list[int | str] | str | None
+    history: str | None
+    k: PositiveInt
+    filter_viewed: bool
+    items: list[int | str] | str | None
+    on_unsupported: Literal["raise", "warn", "ignore"]
+    format: Literal["parquet", "csv"] | None
+    path: str | None
+    users_per_chunk: PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarOptions:
+    """The `similar` group.
+
+    Args:
+        items: Whose neighbours: a file with a column `item_id`, or a list; None for all that the model knows.
+        k: Neighbours an item.
+        filter_itself: Leave the item itself out.
+        format: Of the output; None goes by the name of `path`, Parquet without one.
+        path: The output; None writes into the run's folder.
+        items_per_chunk: Items whose neighbours are found and written at once; bounds the memory.
+    """
+
+    items: list[int | str] | str | None
+    k: PositiveInt
+    filter_itself: bool
+    format: Literal["parquet", "csv"] | None
+    path: str | None
+    items_per_chunk: PositiveInt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +269,7 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     groups = {
         **{"trainer": TrainerOptions, "size": Sizes, "paths": Paths, "preprocessing": Preprocessing},
         **{"report": ReportOptions, "upload": UploadOptions, "train": TrainOptions},
+        **{"evaluate": EvaluateOptions, "recommend": RecommendOptions, "similar": SimilarOptions},
     }
     for group, options in groups.items():
         if isinstance(config.get(group), Mapping):  # else the shell has said so
@@ -212,6 +284,7 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
         found = _check_metrics(config["metrics"], config.get("reference_models"))
         problems += found or _check_monitor(config.get("validation"), MetricOptions(**config["metrics"]))
     problems += _check_train(config)
+    problems += _check_model_path(config)
     if config.get("mode") != "report" and isinstance(config.get("report"), Mapping):
         of = [f"report.{key}" for key in ("of", "experiment") if config["report"].get(key) is not None]
         problems += [f"{key} is set, which has an effect only with mode=report" for key in of]
@@ -282,9 +355,31 @@ def _check_train(config: Node) -> list[str]:
     of_train = {"from_run": config.get("from_run"), "train.fold": options.get("fold")}
     problems = [f"{key} is set, which has an effect only with mode=train" for key, value in of_train.items() if value is not None]
     problems = [] if mode == "train" else problems
+    if options.get("warm_start") is not None and mode not in ("train", "cross_validate"):
+        problems.append("train.warm_start is set, which has an effect only with mode=train and mode=cross_validate")
+    trainer = config.get("trainer")
+    if (
+        options.get("warm_start") is not None
+        and isinstance(trainer, Mapping)
+        and (trainer.get("devices"), trainer.get("num_nodes")) != (1, 1)
+    ):
+        problems.append("train.warm_start is set, but ranks of several devices begin from fresh weights; use trainer.devices=1")
+    if options.get("only_new") is True and (mode != "train" or options.get("warm_start") is None):
+        problems.append("train.only_new is true, which has an effect only with mode=train and train.warm_start=...")
     if options.get("save_folds") is True and mode != "cross_validate":
         problems.append("train.save_folds is true, which has an effect only with mode=cross_validate; mode=train saves its model anyway")
     return problems
+
+
+def _check_model_path(config: Node) -> list[str]:
+    """Whether a model is named where the mode needs one, and nowhere else."""
+    mode, path = config.get("mode"), config.get("model_path")
+    if (mode in NEEDS_MODEL) == (path is not None):
+        return []
+    modes = ", ".join(f"mode={each}" for each in NEEDS_MODEL)
+    if path is not None:
+        return [f"model_path is set, which has an effect only with {modes}"]
+    return [f"model_path is needed with mode={mode}: a model's folder, runs:/<id>/model, or models:/name/version"]
 
 
 def _check_monitor(validation: Any, options: MetricOptions) -> list[str]:

@@ -28,6 +28,10 @@ NOT_IDENTITY = (
     "mode",
     "from_run",
     "train",
+    "model_path",
+    "evaluate",
+    "recommend",
+    "similar",
     "search",
     "paths",
     "tracking",
@@ -68,10 +72,21 @@ def data_hash(dataset: Dataset) -> str:
     return digest([dataset.interactions.fingerprint, features.fingerprint if features else None])
 
 
-def config_hash(config: Mapping[str, Any], data_hash: str) -> str:
-    """Identity of a run: its config without what cannot change the result, and the data; of mode=train, the rows as well."""
-    rows = [config["train"]["fold"]] if config.get("mode") == "train" else []
-    return digest([without(config, NOT_IDENTITY), data_hash, *rows])
+def config_hash(config: Mapping[str, Any], data_hash: str, earlier: str | None = None) -> str:
+    """Identity of a run: its config without what cannot change the result, and the data; of some modes, the rows or the model as well.
+
+    Args:
+        config: The config.
+        data_hash: Identity of the data.
+        earlier: Hash of the weights of the model that is measured, or that training begins from; None without one.
+    """
+    mode, more = config.get("mode"), []
+    if mode == "train":
+        more.append(config["train"]["fold"])
+    if earlier is not None:
+        of_mode = config["evaluate"]["fold"] if mode == "evaluate" else config["train"]["only_new"]
+        more += [mode, of_mode, earlier]
+    return digest([without(config, NOT_IDENTITY), data_hash, *more])
 
 
 def split_hash(config: Mapping[str, Any], data_hash: str) -> str:

@@ -3,7 +3,7 @@
 import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,19 @@ from recseq.folds import UNFINISHED, Run, fold_folder, fold_rows, run_fold
 from recseq.lifecycle.card import Measured, about_rows
 from recseq.lifecycle.folder import read_facts, require_saveable, save_model
 from recseq.lifecycle.from_run import find_run
+from recseq.lifecycle.leaks import lineage, newer_rows, own_fold, require_no_leak
+from recseq.lifecycle.loading import LoadedModel
+from recseq.lifecycle.of_model import earlier_model, load_for
 from recseq.metrics import build_metrics
 from recseq.metrics.significance import Significance, SignificanceOptions, compare_models, mean_intervals
 from recseq.metrics.summary import is_measure, summarise
-from recseq.model_specs import ModelSpec, choose_models, log_unused_groups
+from recseq.model_specs import ModelSpec, Ready, WarmStarted, choose_models, log_unused_groups
 from recseq.models import MODELS
 from recseq.opening import begin_folder, identity, read_dataset, run_record
 from recseq.report.examples import print_run_examples
 from recseq.report.options import ReportOptions
 from recseq.report.terminal import console, print_fold, print_results
-from recseq.splitting import SPLITTERS
+from recseq.splitting import SPLITTERS, Fold
 from recseq.sweeps.callback import parent_of, varied_of
 from recseq.sweeps.references import SharedReferences
 from recseq.sweeps.search.trial import trial_of
@@ -41,6 +44,14 @@ from recseq.training.context import FitContext
 from recseq.training.trainer import TrainerOptions, require_device
 
 log = logging.getLogger(__name__)
+
+LEAK_ADVICE = {
+    "evaluate": (
+        "Train it on that fold's train part (mode=train train.fold=...; train.save_folds=true keeps the models of a cross-validation), "
+        "or evaluate on another fold (evaluate.fold=...) or on newer data (dataset.path=...)"
+    ),
+    "run": "Begin from a model of older rows (train.warm_start=...; mode=train train.fold=0 makes one), or measure on newer data",
+}
 
 
 def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | None, overrides: Sequence[str] = ()) -> float:
@@ -55,12 +66,70 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     Returns:
         The mean over folds of `metrics.objective`.
     """
-    if sweep_folder is None and not config["tracking"]["skip_finished"]:
-        require_unfinished(folder)
     if config["train"]["save_folds"]:
         require_saveable(config)
-    options = MetricOptions(**config["metrics"])
     models = choose_models(config)
+    earlier = earlier_model(config)
+    if earlier is not None:
+        models[-1] = warm_started(models[-1], earlier, keep_items=False)
+    return measure(config, folder, models, sweep_folder, overrides, earlier)
+
+
+def warm_started(spec: ModelSpec, earlier: LoadedModel, keep_items: bool) -> ModelSpec:
+    """A model whose training begins from another's; refused, before data is read, where it has no training in steps.
+
+    Raises:
+        ConfigError: It has none, or the other is another kind of model.
+    """
+    warm = WarmStarted(spec.name, spec.config, spec.is_reference, earlier.model, keep_items)
+    warm.build()
+    return warm
+
+
+def evaluate(config: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -> float:
+    """Measure a model that was saved, as the cross-validation that trained it does; write and log the same.
+
+    Args:
+        config: A checked config, its groups about the model those that it was trained with.
+        folder: The run's folder.
+        overrides: What was typed for this run, behind the model's composition.
+
+    Returns:
+        The mean over folds of `metrics.objective`.
+
+    Raises:
+        ConfigError: The model may have learnt from a fold's test part.
+    """
+    loaded = load_for(config)
+    *references, own = choose_models(config)
+    ready = Ready(own.name, own.config, own.is_reference, loaded.model)
+    return measure(config, folder, [*references, ready], None, overrides, loaded)
+
+
+def measure(
+    config: dict[str, Any],
+    folder: Path,
+    models: list[ModelSpec],
+    sweep_folder: Path | None,
+    overrides: Sequence[str],
+    earlier: LoadedModel | None,
+) -> float:
+    """Fit and score models on every fold, or on the one asked for; write the run folder and log the run.
+
+    Args:
+        config: A checked config.
+        folder: The run's folder; `summary.json` is written last.
+        models: Reference models and, last, the model asked for.
+        sweep_folder: Folder of the sweep that the run is a job of; None for a single run.
+        overrides: What was typed for this run.
+        earlier: The model that is measured, or that training begins from; refused where it may have learnt from a test part.
+
+    Returns:
+        The mean over folds of `metrics.objective`.
+    """
+    if sweep_folder is None and not config["tracking"]["skip_finished"]:
+        require_unfinished(folder)
+    options = MetricOptions(**config["metrics"])
     log_unused_groups(models[-1], config)
     splitter = SPLITTERS.build(config["splitter"])
     if splitter.leak is not None:
@@ -70,7 +139,12 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     parent, varied = parent_of(sweep_folder), varied_of(sweep_folder)
     tracker = open_tracker(config["tracking"], needed=varied is None)  # a sweep goes on when its server is gone
     dataset = read_dataset(config)
-    tags = identity(config, dataset)
+    weights = None if earlier is None else earlier.weights_hash
+    tags = identity(config, dataset, weights)
+    evaluated = config["mode"] == "evaluate"
+    only = config["evaluate"]["fold"]
+    if evaluated and only is None and earlier is not None:
+        only = own_fold(earlier, tags)
     if (objective := results_of_before(folder, tags, tracker)) is not None:
         return objective
     origin = begin_folder(folder, config, dataset, tags, overrides)
@@ -86,14 +160,18 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
         references=SharedReferences(sweep_folder),
         trial=trial_of(folder),
         origin=origin,
+        began_from=[] if evaluated or earlier is None else lineage(earlier.provenance),
     )
     name = models[-1].name
     title = run_name(config, dataset.item_features, overrides, varied)
     record = run_record(title, folder, config, dataset, origin, overrides)
+    level = "evaluate" if evaluated else "run"
     rows: list[dict[str, Any]] = []
     forget_run(tracker, folder)
-    with noted(tracker, folder), tracked(tracker, record.start(tracker, "run", parent, folder / RUN_FILE).run_id) as run_id:
-        for fold in splitter.split(dataset.interactions):
+    with noted(tracker, folder), tracked(tracker, record.start(tracker, level, parent, folder / RUN_FILE).run_id) as run_id:
+        for fold in chosen_folds(splitter.split(dataset.interactions), only):
+            if earlier is not None:
+                require_no_leak(earlier, fold, tags, LEAK_ADVICE[level])
             this.trial.start_fold(fold.index)
             print_fold(fold)
             finished = fold_folder(folder, fold.index)
@@ -128,6 +206,23 @@ def cross_validate(config: dict[str, Any], folder: Path, sweep_folder: Path | No
     return objective
 
 
+def chosen_folds(folds: Iterator[Fold], only: int | None) -> Iterator[Fold]:
+    """All folds, or one.
+
+    Raises:
+        ConfigError: There is no such fold.
+    """
+    index = -1
+    for fold in folds:
+        index = fold.index
+        if only in (None, index):
+            yield fold
+        if index == only:
+            return
+    if only is not None:
+        raise ConfigError(f"evaluate.fold is {only}; the splitter makes the folds 0 to {index}")
+
+
 def train(config: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -> None:
     """Fit the model on all rows, or on a fold's train part, and save it; the run is logged.
 
@@ -140,17 +235,26 @@ def train(config: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -
         require_unfinished(folder)
     require_saveable(config)
     spec = ModelSpec(config["model"]["name"], config, is_reference=False)
+    begins_from = earlier_model(config)
+    if begins_from is not None:
+        spec = warm_started(spec, begins_from, keep_items=config["train"]["only_new"])
     log_unused_groups(spec, config)
     if "trainer" in MODELS.find(config["model"]["type"], "model.type").uses:
         require_device(TrainerOptions(**config["trainer"]))
     tracker = open_tracker(config["tracking"], needed=True)
     earlier = None if config["from_run"] is None else find_run(config["from_run"], config["tracking"])
     dataset = read_dataset(config)
-    tags = identity(config, dataset)
+    tags = identity(config, dataset, None if begins_from is None else begins_from.weights_hash)
     if results_of_before(folder, tags, tracker) is not None:
         return
     origin = begin_folder(folder, config, dataset, tags, overrides)
     rows = rows_to_train_on(config, dataset)
+    features = dataset.item_features
+    if begins_from is not None and config["train"]["only_new"]:
+        rows = newer_rows(begins_from, rows)
+        if begins_from.item_features is not None:  # of items that only the earlier model's data describes
+            features = begins_from.item_features if features is None else features.with_others(begins_from.item_features)
+        log.info("training goes on with %s rows of the %s users who have newer ones", f"{len(rows):,}", f"{rows.n_users:,}")
     title = run_name(config, dataset.item_features, overrides)
     record = run_record(title, folder, config, dataset, origin, overrides)
     forget_run(tracker, folder)
@@ -163,19 +267,21 @@ def train(config: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -
         else:
             epochs = Epochs(tracker, run_id)
             seed_everything(config["seed"], config["trainer"]["deterministic"])
-            model = spec.build()
             started = time.perf_counter()
-            model.fit(rows, dataset.item_features, FitContext(state, config["seed"], epochs.log, label=spec.name))
+            model = spec.fitted(rows, features, FitContext(state, config["seed"], epochs.log, label=spec.name))
             seconds = round(time.perf_counter() - started, 3)
             log.info("%s: fitted on %s rows in %.1f s", spec.name, f"{len(rows):,}", seconds)
             epochs.write(folder)
-            about = {"trained_on": about_rows(rows, config["train"]["fold"]), "fit_seconds": seconds}
+            trained_on = about_rows(rows, config["train"]["fold"])
+            if begins_from is not None:
+                trained_on["began_from"] = lineage(begins_from.provenance)
+            about = {"trained_on": trained_on, "fit_seconds": seconds}
             measured = [Measured("In training, each the last epoch's that has it:", epochs.last())]
             if earlier is not None:
                 differ = earlier.differences(config)
                 which = f"that differs in {', '.join(differ)}" if differ else "of the same composition"
                 measured.append(Measured(f"Mean over the folds of the run {earlier.place}, {which}:", earlier.metrics()))
-            save_model(saved, model, config, dataset.item_features, origin | about, measured)
+            save_model(saved, model, config, features, origin | about, measured)
         if state.exists():
             state.rename(folder / "checkpoints")
         result = {"model": spec.name, "name": title, "run_id": run_id, "objective": {}, "facts": read_facts(saved)}

@@ -70,6 +70,7 @@ class Run:
         references: Where jobs of a sweep share the results of reference models.
         trial: What a search is told on the way.
         origin: Provenance of the run.
+        began_from: What the models were trained on that training begins from; empty where it begins anew.
     """
 
     config: Mapping[str, Any]
@@ -83,6 +84,7 @@ class Run:
     references: SharedReferences
     trial: Trial
     origin: Mapping[str, Any]
+    began_from: list[dict[str, Any]]
 
 
 def run_fold(this: Run, fold: Fold, fold_id: str) -> None:
@@ -155,7 +157,7 @@ def save_fold(this: Run, fold: Fold, scores: FoldScores, row: Mapping[str, Any],
         path: The model's folder.
     """
     assert scores.model is not None
-    trained_on = about_rows(fold.train, fold.index)
+    trained_on = about_rows(fold.train, fold.index) | ({"began_from": this.began_from} if this.began_from else {})
     values = {column: value for column, value in row.items() if is_measure(column) and value is not None}
     measured = [Measured(f"On the test part of fold {fold.index}, {row['test_start']} to {row['test_end']}:", values)]
     save_model(path, scores.model, this.config, this.dataset.item_features, {**this.origin, "trained_on": trained_on}, measured)
@@ -198,9 +200,8 @@ def fit_and_recommend(
         find_neighbours: Also look up what `report.items` names, for reports to show.
     """
     seed_everything(context.seed, this.config["trainer"]["deterministic"])
-    model = spec.build()
     started = time.perf_counter()
-    model.fit(fold.train, this.dataset.item_features, context)
+    model = spec.fitted(fold.train, this.dataset.item_features, context)
     fitted = time.perf_counter()
     recommendations = model.recommend(request)
     seconds = {"fit_seconds": round(fitted - started, 3), "recommend_seconds": round(time.perf_counter() - fitted, 3)}

@@ -10,11 +10,13 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from recseq.config import MetricOptions, Node, check_model
+from recseq.data.interactions import Interactions, ItemFeatures
 from recseq.errors import ConfigError
 from recseq.files import conf_folder
 from recseq.models import MODELS, Groups, Recommender
 from recseq.options import did_you_mean
 from recseq.plain import plain_dict
+from recseq.training.context import FitContext
 from recseq.training.trainer import TrainerOptions
 from recseq.training.validation import VALIDATIONS
 
@@ -41,6 +43,46 @@ class ModelSpec:
     def build(self) -> Recommender:
         """The recommender, not yet fitted."""
         return MODELS.build(model_options(self.config["model"]), groups=groups_of(self.config))
+
+    def fitted(self, train: Interactions, item_features: ItemFeatures | None, context: FitContext) -> Recommender:
+        """The recommender, fitted."""
+        model = self.build()
+        model.fit(train, item_features, context)
+        return model
+
+
+@dataclass(frozen=True)
+class WarmStarted(ModelSpec):
+    """A model whose training begins from another's.
+
+    Args:
+        earlier: The other, fitted.
+        keep_items: Keep its items that the training data lacks.
+    """
+
+    earlier: Recommender
+    keep_items: bool
+
+    def build(self) -> Recommender:
+        """The recommender, not yet fitted."""
+        model = super().build()
+        model.warm_start(self.earlier, self.keep_items)
+        return model
+
+
+@dataclass(frozen=True)
+class Ready(ModelSpec):
+    """A model that has been fitted before.
+
+    Args:
+        model: It.
+    """
+
+    model: Recommender
+
+    def fitted(self, train: Interactions, item_features: ItemFeatures | None, context: FitContext) -> Recommender:
+        """The recommender as it is."""
+        return self.model
 
 
 def choose_models(config: dict[str, Any]) -> list[ModelSpec]:

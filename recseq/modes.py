@@ -7,11 +7,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from recseq.config import check_config
+from recseq.config import NEEDS_MODEL, check_config
 from recseq.distributed.team import close_team
 from recseq.errors import ConfigError
-from recseq.experiment import cross_validate, train
+from recseq.experiment import cross_validate, evaluate, train
 from recseq.lifecycle.from_run import find_run, keep_values
+from recseq.lifecycle.of_model import as_trained
 from recseq.opening import read_dataset
 
 
@@ -32,6 +33,8 @@ def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None, ov
     """
     if composed.get("mode") == "train" and (reference := composed.get("from_run")) is not None:
         composed = _as_it_ran(composed, str(reference), overrides)
+    elif composed.get("mode") in NEEDS_MODEL and composed.get("model_path") is not None:
+        composed = as_trained(composed, overrides)
     config = check_config(composed)
     mode = config["mode"]
     try:
@@ -39,6 +42,8 @@ def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None, ov
             return cross_validate(config, folder, sweep_folder, overrides)
         if sweep_folder is not None:
             raise ConfigError(f"mode={mode} is no job of a sweep; leave out -m and experiment=")
+        if mode == "evaluate":
+            return evaluate(config, folder, overrides)
         if mode == "train":
             train(config, folder, overrides)
         else:
@@ -81,9 +86,23 @@ def _fetch(config: Mapping[str, Any], folder: Path) -> None:
     fetch_dataset(config, folder)
 
 
+def _recommend(config: Mapping[str, Any], folder: Path) -> None:
+    from recseq.lifecycle.recommending import recommend
+
+    recommend(config, folder)
+
+
+def _similar(config: Mapping[str, Any], folder: Path) -> None:
+    from recseq.lifecycle.similar_items import find_similar
+
+    find_similar(config, folder)
+
+
 MODES: Mapping[str, Callable[[Mapping[str, Any], Path], None]] = {
     "describe": _describe,
     "fetch": _fetch,
+    "recommend": _recommend,
     "report": _report,
+    "similar": _similar,
     "upload": _upload,
 }

@@ -46,15 +46,22 @@ def read_dataset(config: Mapping[str, Any]) -> Dataset:
     return dataset
 
 
-def identity(config: Mapping[str, Any], dataset: Dataset) -> dict[str, str]:
-    """Tags that say what was run on what: the dataset and the hashes of data, split and config."""
+def identity(config: Mapping[str, Any], dataset: Dataset, weights: str | None = None) -> dict[str, str]:
+    """Tags that say what was run on what: the dataset and the hashes of data, split and config.
+
+    Args:
+        config: The config.
+        dataset: The data.
+        weights: Hash of the weights of the model that is measured, or that training begins from; None without one.
+    """
     of_data = data_hash(dataset)
     return {
         "recseq.dataset": dataset.label,
         "recseq.simulated": str(dataset.simulated).lower(),
         "recseq.data_hash": of_data,
         "recseq.split_hash": split_hash(config, of_data),
-        "recseq.config_hash": config_hash(config, of_data),
+        "recseq.config_hash": config_hash(config, of_data, weights),
+        **({} if weights is None else {"recseq.earlier_weights": weights}),
     }
 
 

@@ -7,7 +7,17 @@ import pytest
 from conftest import composed
 from omegaconf import DictConfig, OmegaConf
 
-from recseq.config import MetricOptions, Paths, Shell, Sizes, TrainOptions, check_config
+from recseq.config import (
+    EvaluateOptions,
+    MetricOptions,
+    Paths,
+    RecommendOptions,
+    Shell,
+    SimilarOptions,
+    Sizes,
+    TrainOptions,
+    check_config,
+)
 from recseq.data.objectives import OBJECTIVES
 from recseq.data.preprocessing import Preprocessing
 from recseq.data.sources import SOURCES
@@ -131,6 +141,9 @@ def test_plain_groups_hold_exactly_their_dataclasses_fields() -> None:
         (config.size, Sizes),
         (config.paths, Paths),
         (config.train, TrainOptions),
+        (config.evaluate, EvaluateOptions),
+        (config.recommend, RecommendOptions),
+        (config.similar, SimilarOptions),
         (config.preprocessing, Preprocessing),
         (config.metrics, MetricOptions),
     ):
@@ -167,6 +180,8 @@ BAD = {
     "from_run=x": "from_run is set, which has an effect only with mode=train",
     "mode=train train.save_folds=true": "train.save_folds is true, which has an effect only with mode=cross_validate",
     "mode=train train.fold=-1": "train.fold is -1, must be >= 0",
+    "mode=evaluate": "model_path is needed with mode=evaluate",
+    "model_path=x": "model_path is set, which has an effect only with mode=evaluate, mode=recommend, mode=similar",
     "seed=-1": "seed is -1, must be >= 0",
     "metrics.objective=MAP@20": "metrics.objective is 'MAP@20'; did you mean 'MAP@10'?",
     "metrics.k=0": "metrics.k is 0, must be >= 1",

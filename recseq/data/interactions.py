@@ -141,6 +141,22 @@ class ItemFeatures:
         numbers = numeric.select("item_id", pl.col("feature").cast(pl.String), pl.col("value").cast(pl.Float64))
         return cls(categorical, numbers.drop_nulls().filter(pl.col("value").is_finite()).unique(maintain_order=True))
 
+    def with_others(self, other: "ItemFeatures") -> "ItemFeatures":
+        """These features, and of items that have none here those of another table.
+
+        Raises:
+            DataError: Item ids are integers on one side and texts on the other.
+        """
+        tables = []
+        for ours, theirs in ((self.categorical, other.categorical), (self.numeric, other.numeric)):
+            if ours.is_empty() or theirs.is_empty():
+                tables.append(theirs if ours.is_empty() else ours)
+                continue
+            if ours.schema["item_id"] != theirs.schema["item_id"]:
+                raise DataError(f"item ids with features are {ours.schema['item_id']} here and {theirs.schema['item_id']} there")
+            tables.append(pl.concat([ours, theirs.join(ours, on="item_id", how="anti", maintain_order="left")]))
+        return ItemFeatures(*tables)
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of all rows in their order."""

@@ -37,6 +37,7 @@ def about_rows(train: Interactions, fold: int | None) -> dict[str, Any]:
         "n_items": train.n_items,
         "from": str(train.frame["datetime"].min()),
         "to": str(train.frame["datetime"].max()),
+        "clock": train.clock,
     }
 
 

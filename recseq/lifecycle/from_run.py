@@ -26,7 +26,25 @@ from recseq.sweeps.notes import SWEEP_FILE
 from recseq.tracking.base import flatten
 
 # What a run was told about its surroundings, not about its model.
-OF_THE_RUN_ALONE = ("mode", "from_run", "train", "paths", "tracking", "report", "upload", "search", "hydra", "trainer.enable_progress_bar")
+OF_THE_RUN_ALONE = (
+    *(
+        "mode",
+        "from_run",
+        "train.fold",
+        "train.save_folds",
+        "train.only_new",
+        "model_path",
+        "evaluate",
+        "recommend",
+        "similar",
+        "paths",
+        "tracking",
+        "report",
+        "upload",
+        "search",
+    ),
+    *("hydra", "trainer.enable_progress_bar"),
+)
 
 FILES = ("config.yaml", "provenance.json", "summary.json")
 
@@ -70,7 +88,7 @@ class EarlierRun:
                 f"from_run is {place!r}, a run of an older recseq or a model's folder: it does not say what it was composed of"
             )
         summary = folder / "summary.json"
-        kept = [word for word in origin["overrides"] if not _concerns(_key(word), OF_THE_RUN_ALONE)]
+        kept = [word for word in origin["overrides"] if not concerns(key_of_word(word), OF_THE_RUN_ALONE)]
         return cls(place, config, kept, json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else None)
 
     def differences(self, config: Mapping[str, Any]) -> list[str]:
@@ -143,11 +161,11 @@ def expand_arguments(arguments: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: There is no such run.
     """
-    reference = next((word.partition("=")[2].strip("'\"") for word in reversed(arguments) if _key(word) == "from_run"), "null")
+    reference = next((word.partition("=")[2].strip("'\"") for word in reversed(arguments) if key_of_word(word) == "from_run"), "null")
     if reference in ("", "null") or "mode=train" not in arguments:
         return list(arguments)
-    surroundings = [word for word in arguments if _concerns(_key(word), ("tracking", "paths")) and not word.startswith("-")]
-    found = find_run(reference, _composed(surroundings)["tracking"])
+    surroundings = [word for word in arguments if concerns(key_of_word(word), ("tracking", "paths")) and not word.startswith("-")]
+    found = find_run(reference, composed_of(surroundings)["tracking"])
     return [*merge_overrides(found.overrides, arguments), "hydra.mode=RUN"]  # a file of conf/experiment makes a sweep of it otherwise
 
 
@@ -158,21 +176,22 @@ def merge_overrides(before: Sequence[str], typed: Sequence[str]) -> list[str]:
         before: The run's.
         typed: What is typed; words that are no overrides stay.
     """
-    replaced = {_key(word) for word in typed}
-    kept = [word for word in before if not any(_concerns(_key(word), (key,)) for key in replaced)]
+    replaced = {key_of_word(word) for word in typed}
+    kept = [word for word in before if not any(concerns(key_of_word(word), (key,)) for key in replaced)]
     return [*kept, *typed]
 
 
-def keep_values(composed: Mapping[str, Any], run: EarlierRun, overrides: Sequence[str]) -> dict[str, Any]:
+def keep_values(composed: Mapping[str, Any], run: EarlierRun, overrides: Sequence[str], leave: tuple[str, ...] = ()) -> dict[str, Any]:
     """Put back what the run's config says where composing the run's overrides gives something else today.
 
     Args:
         composed: Today's config of all overrides, plain and resolved.
         run: The run.
         overrides: All of them.
+        leave: Keys that stay as composed, besides those of the run alone.
     """
-    typed = tuple(_key(word) for word in overrides if word not in run.overrides)
-    fixed, changed = _put_back(composed, _composed(run.overrides), run.config, "", (*OF_THE_RUN_ALONE, *typed))
+    typed = tuple(key_of_word(word) for word in overrides if word not in run.overrides)
+    fixed, changed = _put_back(composed, composed_of(run.overrides), run.config, "", (*OF_THE_RUN_ALONE, *leave, *typed))
     if changed:
         log.warning("conf/ has changed since %s ran; as it ran: %s", run.place, ", ".join(changed))
     return fixed
@@ -185,10 +204,13 @@ def _put_back(
     fixed, changed = dict(now), []
     for key, value in ran.items():
         path = f"{where}{key}"
-        if _concerns(path, leave):
+        if concerns(path, leave):
             continue
         parts = [node.get(key) for node in (now, again)]
-        if isinstance(value, Mapping) and all(isinstance(part, Mapping) for part in parts):
+        if isinstance(value, Mapping) and parts[0] == parts[1] and _is_other_part(path, value, parts[0]):
+            fixed[key] = value
+            changed.append(path)
+        elif isinstance(value, Mapping) and all(isinstance(part, Mapping) for part in parts):
             fixed[key], inner = _put_back(parts[0], parts[1], value, f"{path}.", leave)  # type: ignore[arg-type]
             changed += inner
         elif (key in now) == (key in again) and parts[0] == parts[1] and (key not in now or parts[0] != value):
@@ -197,7 +219,14 @@ def _put_back(
     return fixed, changed
 
 
-def _composed(overrides: Sequence[str]) -> dict[str, Any]:
+def _is_other_part(path: str, ran: Mapping[str, Any], now: Any) -> bool:
+    """Whether two nodes are of parts that have not the same options: of a run whose overrides are not all known."""
+    if not isinstance(now, Mapping):
+        return False
+    return ran.get("type") != now.get("type") or (path == "item_net" and ran.keys() != now.keys())
+
+
+def composed_of(overrides: Sequence[str]) -> dict[str, Any]:
     """The resolved config of some overrides."""
     try:
         if GlobalHydra.instance().is_initialized():
@@ -207,15 +236,16 @@ def _composed(overrides: Sequence[str]) -> dict[str, Any]:
                 composed = compose("config", overrides=list(overrides))
         found = OmegaConf.to_container(composed, resolve=True)
     except Exception as error:
-        raise ConfigError(f"from_run: {' '.join(overrides)} cannot be composed: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"{' '.join(overrides)} cannot be composed: {str(error).splitlines()[0]}") from None
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items()}
 
 
-def _key(word: str) -> str:
+def key_of_word(word: str) -> str:
     """What an override is about, groups written as keys: `model.layers` of `model/layers=ligr`."""
     return word.lstrip("+~").partition("=")[0].partition("@")[0].replace("/", ".")
 
 
-def _concerns(key: str, paths: Sequence[str]) -> bool:
+def concerns(key: str, paths: Sequence[str]) -> bool:
+    """Whether a key is one of some paths, or below one."""
     return any(key == path or key.startswith(f"{path}.") for path in paths)

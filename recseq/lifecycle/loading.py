@@ -46,6 +46,7 @@ T = TypeVar("T")
 
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin", ".joblib"}
 TRUSTED = ("recseq", "torch", "pytorch_lightning")  # a config may name classes of these
+IMPORTING = ("model", "loss", "item_net", "optimizer", "scheduler", "trainer", "validation", "metrics", "dataset", "splitter")
 GROUPS = ("model", "loss", "item_net", "optimizer", "scheduler", "trainer", "validation", "metrics")
 
 
@@ -60,6 +61,7 @@ class LoadedModel:
         provenance: What `provenance.json` says.
         manifest: What `model.json` says.
         item_features: Item features, where the model is built from them.
+        vocabulary: The items that it knows.
     """
 
     path: Path
@@ -68,11 +70,17 @@ class LoadedModel:
     provenance: Mapping[str, Any]
     manifest: Manifest
     item_features: ItemFeatures | None
+    vocabulary: Vocabulary
 
     @property
     def name(self) -> str:
         """What tables call the model."""
         return self.manifest.name
+
+    @property
+    def weights_hash(self) -> str:
+        """SHA-256 of the weights."""
+        return self.manifest.sha256[WEIGHTS]
 
 
 def load_model(
@@ -104,7 +112,7 @@ def load_model(
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
     except RecseqError as error:
         raise type(error)(f"the model in {folder} cannot be loaded: {error}") from None
-    return LoadedModel(folder, model, config, provenance, manifest, item_features)
+    return LoadedModel(folder, model, config, provenance, manifest, item_features, state.vocabulary)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -119,7 +127,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(f"it has {pickles[0]}, which by its name is a pickle, and pickles run code when opened; a recseq model has none")
     if not (folder / MANIFEST).is_file():
         raise DataError(f"it has no {MANIFEST}, so it is no recseq model; mode=train and train.save_folds=true write some")
-    found = _parsed(folder / MANIFEST, json.loads, dict)
+    found = parsed(folder / MANIFEST, json.loads, dict)
     number, writer = found.get("format"), str(found.get("recseq"))
     if number != FORMAT or _newer(writer):
         raise DataError(
@@ -156,7 +164,7 @@ def require_known_code(config: Mapping[str, Any], plugins: Sequence[str]) -> Non
         ConfigError: It names such a module.
     """
     named = list(config["plugins"])
-    named += [dotted.rpartition(".")[0] for dotted in _dotted({group: config[group] for group in GROUPS})]
+    named += [dotted.rpartition(".")[0] for dotted in _dotted({group: node for group, node in config.items() if group in IMPORTING})]
     for module in named:
         if not any(module == known or module.startswith(f"{known}.") for known in (*plugins, *TRUSTED)):
             raise ConfigError(
@@ -180,7 +188,7 @@ def _dotted(node: Any) -> Iterator[str]:
 
 
 def _read_config(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    config = _parsed(folder / CONFIG, yaml.safe_load, dict)
+    config = parsed(folder / CONFIG, yaml.safe_load, dict)
     if missing := [group for group in (*GROUPS, "plugins", "size", "seed") if group not in config]:
         raise DataError(f"{CONFIG} has no {missing[0]}")
     if wrong := problem(config["plugins"], list[str]):
@@ -238,7 +246,12 @@ def _table(file: Path) -> pl.DataFrame:
         raise DataError(f"{file.name} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
 
 
-def _parsed(file: Path, parse: Any, kind: type[T]) -> T:
+def parsed(file: Path, parse: Any, kind: type[T]) -> T:
+    """What a file of a model folder holds.
+
+    Raises:
+        DataError: It cannot be read, or holds something else.
+    """
     try:
         found = parse(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

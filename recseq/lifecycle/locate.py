@@ -5,6 +5,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ def locate(path: str, tracking: Mapping[str, Any]) -> Path:
     return download(path, str(tracking["uri"]))
 
 
+@cache  # the command line is composed of a model before the model is loaded
 def download(address: str, uri: str) -> Path:
     """A copy of an artifact of an MLflow store, file or folder, removed when the process ends.
 

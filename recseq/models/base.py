@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -35,6 +35,7 @@ class Request:
         filter_viewed: Leave out everything in a user's full known history.
         items_to_recommend: Candidates; None takes the model's whole vocabulary. Ids outside of it are left out.
         on_unsupported: What to do about users that the model cannot serve.
+        count_unsupported: Is told how many of them there are, and why, instead: where users come in several requests.
     """
 
     user_ids: pl.Series
@@ -43,6 +44,7 @@ class Request:
     filter_viewed: bool = True
     items_to_recommend: pl.Series | None = None
     on_unsupported: OnUnsupported = "warn"
+    count_unsupported: Callable[[int, str], None] | None = None
 
     def histories(self) -> Histories:
         """The users' rows, sorted; users without a row are not in it."""
@@ -103,6 +105,21 @@ class Recommender(ABC):
             DataError: An item that the model does not know.
         """
         return None
+
+    def warm_start(self, earlier: "Recommender", keep_items: bool) -> None:
+        """Begin the next fit with what another model has learnt.
+
+        Args:
+            earlier: A fitted model of the same composition.
+            keep_items: Keep its items that the next training data lacks.
+
+        Raises:
+            ConfigError: The recommender is not trained in steps, or the other is another kind of model.
+        """
+        raise ConfigError(
+            f"train.warm_start is set, but {type(self).__name__} is not trained step by step: it is computed anew from all rows; "
+            f"leave train.warm_start out"
+        )
 
     def facts(self) -> dict[str, float]:
         """Numbers about the fitted model worth a line in the report: parameters, vocabulary, tokens."""
@@ -210,6 +227,9 @@ def report_unsupported(n_unsupported: int, request: Request, reason: str) -> Non
     """
     if request.on_unsupported not in ("raise", "warn", "ignore"):
         raise ConfigError(f"on_unsupported_targets is {request.on_unsupported!r}; allowed: raise, warn, ignore")
+    if request.count_unsupported is not None:
+        request.count_unsupported(n_unsupported, reason)
+        return
     if n_unsupported == 0 or request.on_unsupported == "ignore":
         return
     message = f"{n_unsupported} of {request.user_ids.len()} users cannot be served: {reason}"

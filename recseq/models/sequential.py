@@ -23,6 +23,7 @@ from recseq.models.base import MODELS, Groups, Recommender, Request
 from recseq.models.item_to_item import nearest_items
 from recseq.models.sequence_ranker import RankingPlan, SequenceRanker
 from recseq.models.state import ModelState, require_tensors
+from recseq.models.warm_start import Earlier
 from recseq.nets.combiner import COMBINERS
 from recseq.nets.encoder import SequenceEncoder
 from recseq.nets.item_net import ITEM_NET_BLOCKS, ItemNet, ItemNetBlock
@@ -117,6 +118,7 @@ class SequentialRecommender(Recommender):
         self._nodes = {"positions": positions, "layers": layers, "combiner": combiner, "similarity": similarity, "module": module}
         self._facts: dict[str, float] = {}
         self._found_rate: float | None = None
+        self._earlier: Earlier | None = None
         self.vocabulary: Vocabulary
         self.item_features: ItemFeatures | None
         self.module: SequentialModule
@@ -249,9 +251,14 @@ class SequentialRecommender(Recommender):
             minimum = self.train_min_user_interactions
             raise DataError(f"no user of the train part has model.train_min_user_interactions={minimum} interactions")
         self.vocabulary = Vocabulary.from_items((histories if self.whole_catalogue else kept).rows["item_id"])
+        if self._earlier is not None:
+            self.vocabulary = self._earlier.extended(self.vocabulary)
         store = SequenceStore.from_histories(kept, self.vocabulary)
         item_counts = torch.bincount(store.items, minlength=self.vocabulary.n_items + 1)[1:]
         self.module = self.build_module(self.vocabulary, item_features, item_counts)
+        if self._earlier is not None:
+            n_known, n_new = self._earlier.give(self.encoder, self.vocabulary)
+            log.info("%s: begins from another model: %s of its items known there, %s new", context.label, f"{n_known:,}", f"{n_new:,}")
         trainer = make_trainer(options, context, watch)
         shares = Shares(ranks.rank, ranks.n_ranks) if (ranks := met()) is not None else None
         batches = TrainLoader(store.to(trainer.strategy.root_device), self.objective, self.batch_size, context.seed, shares)
@@ -307,6 +314,12 @@ class SequentialRecommender(Recommender):
             return found
 
         return evaluate
+
+    def warm_start(self, earlier: Recommender, keep_items: bool) -> None:
+        """See `Recommender.warm_start`; known items keep their vectors, new ones have fresh ones."""
+        if not isinstance(earlier, SequentialRecommender):
+            raise ConfigError(f"train.warm_start names a {type(earlier).__name__}, from which a {type(self).__name__} cannot begin")
+        self._earlier = Earlier(earlier.encoder, earlier.vocabulary, keep_items)
 
     def facts(self) -> dict[str, float]:
         """Parameters per part and per item-net block, vocabulary, tokens, shares of users and items trained on."""

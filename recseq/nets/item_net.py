@@ -17,6 +17,7 @@ from recseq.data.features import Categories, Standardisation, choose_features
 from recseq.data.interactions import ItemFeatures
 from recseq.data.item_vectors import read_item_vectors
 from recseq.data.vocabulary import Vocabulary
+from recseq.errors import ConfigError
 from recseq.nets.combiner import Combiner
 from recseq.nets.dropout import Dropout
 from recseq.options import DropoutRate
@@ -55,6 +56,19 @@ class ItemNetBlock(nn.Module, ABC):
         """Ids of the items that the block knows without having trained on them; None for none."""
         return None
 
+    def take_over(self, earlier: nn.Module, own_rows: torch.Tensor, their_rows: torch.Tensor) -> None:
+        """Begin with what the same block of another model has learnt; what has no counterpart there keeps its fresh values.
+
+        Args:
+            earlier: The other model's block.
+            own_rows: Rows of the item matrix, (n,).
+            their_rows: The rows of the same items in the other model's, (n,).
+
+        Raises:
+            ConfigError: The blocks do not fit each other.
+        """
+        copy_parameters(self, earlier)
+
     def of_new_items(self, new: Vocabulary) -> tuple[torch.Tensor, torch.Tensor]:
         """Vectors of items that were not trained on.
 
@@ -76,6 +90,36 @@ class ItemNetBlock(nn.Module, ABC):
         return {}
 
 
+def copy_parameters(own: nn.Module, earlier: nn.Module) -> None:
+    """Copy parameters by name.
+
+    Raises:
+        ConfigError: Names or shapes differ.
+    """
+    theirs = dict(earlier.named_parameters())
+    for name, parameter in own.named_parameters():
+        if name not in theirs or theirs[name].shape != parameter.shape:
+            found = tuple(theirs[name].shape) if name in theirs else "nothing"
+            raise ConfigError(
+                f"train.warm_start: {name} of {type(own).__name__} has shape {tuple(parameter.shape)} here and {found} in the model"
+            )
+        parameter.copy_(theirs[name])
+
+
+def copy_rows(own: torch.Tensor, theirs: torch.Tensor, own_rows: torch.Tensor, their_rows: torch.Tensor) -> None:
+    """Copy some rows of a table of vectors.
+
+    Raises:
+        ConfigError: The vectors have not the same width.
+    """
+    if own.shape[1:] != theirs.shape[1:]:
+        raise ConfigError(
+            f"train.warm_start: vectors have {own.shape[1]} numbers here and {theirs.shape[1]} in the model; "
+            f"use model.n_factors={theirs.shape[1]}"
+        )
+    own[own_rows.to(own.device)] = theirs[their_rows.to(theirs.device)].to(own.device)
+
+
 ITEM_NET_BLOCKS: Registry[ItemNetBlock] = Registry("item-net block", ("n_rows", "n_factors", "vocabulary", "item_features"))
 
 
@@ -93,6 +137,11 @@ class IdsBlock(ItemNetBlock):
         super().__init__()
         self.embedding = nn.Embedding(n_rows, n_factors)
         self.dropout = Dropout(dropout)
+
+    def take_over(self, earlier: nn.Module, own_rows: torch.Tensor, their_rows: torch.Tensor) -> None:
+        """By item."""
+        assert isinstance(earlier, type(self))
+        copy_rows(self.embedding.weight, earlier.embedding.weight, own_rows, their_rows)
 
     def forward(self) -> torch.Tensor:
         """The table itself, (R, D)."""
@@ -165,6 +214,13 @@ class CategoriesBlock(FeatureBlock):
         self.register_buffer("indices", categories.indices)
         self.register_buffer("offsets", categories.offsets)
 
+    def take_over(self, earlier: nn.Module, own_rows: torch.Tensor, their_rows: torch.Tensor) -> None:
+        """By feature and value."""
+        assert isinstance(earlier, type(self))
+        both = self.columns.join(earlier.columns, on=["feature", "value"], how="inner", suffix="_there")
+        rows = (torch.from_numpy(both[name].to_numpy().astype("int64")) for name in ("column", "column_there"))
+        copy_rows(self.embedding.weight, earlier.embedding.weight, *rows)
+
     def forward(self) -> torch.Tensor:
         """Sums of category embeddings, (R, D)."""
         return self.dropout(self.embedding(self.indices, self.offsets))
@@ -212,6 +268,17 @@ class NumericBlock(FeatureBlock):
         self.register_buffer("inputs", self.standardisation.apply(self.long, vocabulary, n_rows))
         self.linear = nn.Linear(2 * self.standardisation.features.height, n_factors, bias=False)
 
+    def take_over(self, earlier: nn.Module, own_rows: torch.Tensor, their_rows: torch.Tensor) -> None:
+        """By feature, rescaled to the standard deviation of these items."""
+        assert isinstance(earlier, type(self))
+        here, there = self.standardisation.features, earlier.standardisation.features
+        both = here.join(there, on="feature", how="inner", suffix="_there")
+        own, theirs = (torch.from_numpy(both[name].to_numpy().astype("int64")) for name in ("column", "column_there"))
+        scale = torch.from_numpy((both["std"] / both["std_there"]).to_numpy(writable=True)).float()[:, None]
+        ours, learnt = self.linear.weight.T, earlier.linear.weight.T  # (2F, D), views
+        copy_rows(ours, learnt, torch.cat([own, own + here.height]), torch.cat([theirs, theirs + there.height]))
+        ours[own] *= scale
+
     def forward(self) -> torch.Tensor:
         """Projected features, (R, D)."""
         return self.dropout(self.linear(self.inputs))
@@ -258,6 +325,13 @@ class PretrainedBlock(ItemNetBlock):
             self.register_buffer("vectors", vectors)
         self.linear = nn.Linear(vectors.shape[1], n_factors, bias=False)
         self.dropout = Dropout(dropout)
+
+    def take_over(self, earlier: nn.Module, own_rows: torch.Tensor, their_rows: torch.Tensor) -> None:
+        """The projection, and where they are trained the vectors, by item."""
+        assert isinstance(earlier, type(self))
+        copy_parameters(self.linear, earlier.linear)
+        if isinstance(self.vectors, nn.Parameter) and isinstance(earlier.vectors, nn.Parameter):
+            copy_rows(self.vectors, earlier.vectors, own_rows, their_rows)
 
     def forward(self) -> torch.Tensor:
         """Projected vectors, (R, D)."""

@@ -80,7 +80,7 @@ def test_from_run_takes_the_run_s_composition_and_what_is_typed_wins(home: Path)
     first, second = (yaml.safe_load((only(home, f"outputs/{kind}/*/*") / "config.yaml").read_text()) for kind in ("runs", "models"))
     assert second["loss"] == {**first["loss"], "n_negatives": 9}
     assert first["loss"]["n_negatives"] == 7
-    assert second["train"] == {"fold": None, "save_folds": False}
+    assert second["train"] == {"fold": None, "save_folds": False, "warm_start": None, "only_new": False}
     changed = {key for key in first if first[key] != second[key]}
     assert changed == {"mode", "loss", "size", "train", "from_run", "trainer"}
     assert second["trainer"] == {**first["trainer"], "enable_progress_bar": True}  # of the run alone
