@@ -3,6 +3,7 @@
 Imports no torch, Lightning or MLflow: `--help` and TAB completion start this program, and those cost seconds.
 """
 
+import math
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from recseq.distributed.launch import launched
 from recseq.errors import RecseqError
 from recseq.files import conf_folder
 from recseq.options import did_you_mean
@@ -26,7 +28,9 @@ def task(composed: DictConfig) -> float:
     Returns:
         The value of `metrics.objective`.
     """
-    with handled():  # also where a launcher has brought the job to a process of its own
+    with handled(), launched() as leads:  # also where a launcher has brought the job to a process of its own
+        if not leads:
+            return math.nan
         from recseq.modes import run  # here, not above: it brings torch, Lightning and MLflow
 
         hydra_config = HydraConfig.get()
@@ -44,14 +48,15 @@ def task(composed: DictConfig) -> float:
 
 def main() -> None:
     """Entry point of the console script."""
-    if any(word.startswith("from_run=") for word in sys.argv):
-        sys.argv[1:] = _from_run(sys.argv[1:])
-    if any(word.startswith("model_path=") for word in sys.argv):
-        sys.argv[1:] = _of_model(sys.argv[1:])
-    refuse_unknown_choices(sys.argv[1:])
     try:
-        with handled():
-            task()
+        with handled(), launched() as leads:
+            if leads:
+                if any(word.startswith("from_run=") for word in sys.argv):
+                    sys.argv[1:] = _from_run(sys.argv[1:])
+                if any(word.startswith("model_path=") for word in sys.argv):
+                    sys.argv[1:] = _of_model(sys.argv[1:])
+                refuse_unknown_choices(sys.argv[1:])
+                task()
     except Terminated as end:
         going_on = f"to go on: {resume_command(Path(str(end)), 'hydra.run.dir')}" if str(end) else "nothing unfinished counts as a result."
         print(f"Terminated; {going_on}", file=sys.stderr)

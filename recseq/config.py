@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from recseq.data.preprocessing import Preprocessing, check_preprocessing
 from recseq.data.sources import SOURCES
+from recseq.distributed.checks import check_ranks
 from recseq.errors import ConfigError
 from recseq.metrics import METRICS, Scoring, column_of, make_metrics
 from recseq.metrics.significance import SignificanceOptions
@@ -26,7 +27,7 @@ from recseq.sweeps.search.options import SEARCHES
 from recseq.tracking import TRACKERS
 from recseq.training.controls import check_controls
 from recseq.training.losses import LOSSES
-from recseq.training.optimizer import check_optimizer
+from recseq.training.optimizer import check_optimizer, check_use_of_rows
 from recseq.training.scheduler import check_scheduler
 from recseq.training.trainer import TrainerOptions
 from recseq.training.validation import VALIDATIONS
@@ -284,6 +285,8 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
     problems += check_item_net(config.get("item_net"))
     problems += check_optimizer(config["optimizer"], "optimizer") if "optimizer" in config else []
     problems += check_scheduler(config["scheduler"], "scheduler") if "scheduler" in config else []
+    if not problems and "optimizer" in MODELS.find(config["model"]["type"], "model.type").uses:
+        problems += check_use_of_rows(config["optimizer"], config["loss"], config["trainer"])
     groups = {
         **{"trainer": TrainerOptions, "size": Sizes, "paths": Paths, "preprocessing": Preprocessing},
         **{"report": ReportOptions, "upload": UploadOptions, "train": TrainOptions},
@@ -296,6 +299,7 @@ def check_config(composed: DictConfig) -> dict[str, Any]:
                 found = check_preprocessing(Preprocessing(**config[group]))
             if options is TrainerOptions and not found:
                 found = check_controls(config[group], config.get("optimizer"), config.get("scheduler"))
+                found += check_ranks(config[group], config.get("model"))
             problems += found
     if isinstance(config.get("metrics"), Mapping):
         found = _check_metrics(config["metrics"], config.get("reference_models"))
@@ -374,6 +378,13 @@ def _check_train(config: Node) -> list[str]:
     problems = [] if mode == "train" else problems
     if options.get("warm_start") is not None and mode not in ("train", "cross_validate"):
         problems.append("train.warm_start is set, which has an effect only with mode=train and mode=cross_validate")
+    trainer = config.get("trainer")
+    if (
+        options.get("warm_start") is not None
+        and isinstance(trainer, Mapping)
+        and (trainer.get("devices"), trainer.get("num_nodes")) != (1, 1)
+    ):
+        problems.append("train.warm_start is set, but ranks of several devices begin from fresh weights; use trainer.devices=1")
     if options.get("only_new") is True and (mode != "train" or options.get("warm_start") is None):
         problems.append("train.only_new is true, which has an effect only with mode=train and train.warm_start=...")
     if options.get("save_folds") is True and mode != "cross_validate":

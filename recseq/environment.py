@@ -21,8 +21,8 @@ from recseq.secrets import without_credentials
 
 PACKAGES = ("torch", "hydra-core", "omegaconf", "polars", "pytorch-lightning", "mlflow", "numpy", "scipy", "optuna", "safetensors")
 
-# Config keys that cannot change a result but for rounding: where things are read, written and logged, on which kind of device, and how
-# progress is shown. A run may be gone on with, or its results be taken, under other values of them. What is not here is part of a run's
+# Config keys that cannot change a result but for rounding: where things are read, written and logged, on which devices and how many, and
+# how progress is shown. A run may be gone on with, or its results be taken, under other values of them. What is not here is part of a run's
 # identity.
 NOT_IDENTITY = (
     "mode",
@@ -43,6 +43,8 @@ NOT_IDENTITY = (
     "dataset.cache",
     "dataset.items.path",
     "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
     "trainer.enable_progress_bar",
     "trainer.checkpoint",
     "trainer.checkpoint_every_n_batches",

@@ -36,5 +36,9 @@ class SearchError(RecseqError):
     """A search of which some trials failed; the others have run, and everything is written."""
 
 
+class RankError(RecseqError):
+    """A process that trains with others, on another device, failed or died."""
+
+
 class JobError(RecseqError):
     """A job of a sweep that failed in another process."""

@@ -280,9 +280,9 @@ def train(config: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -
             about = {"trained_on": trained_on, "fit_seconds": seconds}
             measured = [Measured("In training, each the last epoch's that has it:", epochs.last())]
             if earlier is not None:
-                measured.append(
-                    Measured(f"Cross-validated with this composition, in {earlier.place}, mean over its folds:", earlier.metrics())
-                )
+                differ = earlier.differences(config)
+                which = f"that differs in {', '.join(differ)}" if differ else "of the same composition"
+                measured.append(Measured(f"Mean over the folds of the run {earlier.place}, {which}:", earlier.metrics()))
             save_model(saved, model, config, features, origin | about, measured)
         if state.exists():
             state.rename(folder / "checkpoints")

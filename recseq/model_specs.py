@@ -23,6 +23,9 @@ from recseq.training.validation import VALIDATIONS
 log = logging.getLogger(__name__)
 
 
+BUILT_FROM = ("model", "loss", "item_net", "optimizer", "scheduler", "trainer", "validation", "metrics", "plugins")
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A model of the run: the one asked for, or a reference.
@@ -92,7 +95,7 @@ def choose_models(config: dict[str, Any]) -> list[ModelSpec]:
     specs: dict[str, ModelSpec] = {}
     for name in config["reference_models"]:
         reference = compose_reference(name, config["size"])
-        reference |= {group: config[group] for group in ("trainer", "validation", "metrics")}
+        reference |= {group: config[group] for group in ("trainer", "validation", "metrics", "plugins")}
         spec = ModelSpec(reference["model"]["name"], reference, is_reference=True)
         if spec.name == own.name:
             if groups_used(spec.config) != groups_used(own.config):
@@ -117,6 +120,9 @@ def log_unused_groups(model: ModelSpec, config: Mapping[str, Any]) -> None:
     unused = [group for group in ("loss", "item_net", "optimizer", "scheduler", "size", "trainer", "validation") if group not in uses]
     if unused:
         log.info("model %s has no use for the groups %s; they are ignored", model.name, ", ".join(unused))
+    n_ranks = TrainerOptions(**config["trainer"]).n_ranks
+    if "trainer" in unused and n_ranks > 1:
+        log.warning("model %s uses one device; trainer.devices and trainer.num_nodes (%d in all) have no effect on it", model.name, n_ranks)
 
 
 def model_options(node: Node) -> dict[str, Any]:
@@ -135,6 +141,7 @@ def groups_of(config: Mapping[str, Any]) -> Groups:
         scheduler=config["scheduler"],
         trainer=TrainerOptions(**config["trainer"]),
         validation=VALIDATIONS.build(config["validation"], scoring=MetricOptions(**config["metrics"]).scoring()),
+        config={key: config[key] for key in BUILT_FROM},
     )
 
 

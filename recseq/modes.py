@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from recseq.config import check_config
+from recseq.distributed.team import close_team
 from recseq.errors import ConfigError
 from recseq.experiment import cross_validate, evaluate, train
 from recseq.lifecycle.from_run import find_run, keep_values
@@ -37,17 +38,20 @@ def run(composed: DictConfig, folder: Path, sweep_folder: Path | None = None, ov
         composed = as_trained(composed, overrides)
     config = check_config(composed)
     mode = config["mode"]
-    if mode == "cross_validate":
-        return cross_validate(config, folder, sweep_folder, overrides)
-    if sweep_folder is not None:
-        raise ConfigError(f"mode={mode} is no job of a sweep; leave out -m and experiment=")
-    if mode == "evaluate":
-        return evaluate(config, folder, overrides)
-    if mode == "train":
-        train(config, folder, overrides)
-    else:
-        MODES[mode](config, folder)
-    return math.nan
+    try:
+        if mode == "cross_validate":
+            return cross_validate(config, folder, sweep_folder, overrides)
+        if sweep_folder is not None:
+            raise ConfigError(f"mode={mode} is no job of a sweep; leave out -m and experiment=")
+        if mode == "evaluate":
+            return evaluate(config, folder, overrides)
+        if mode == "train":
+            train(config, folder, overrides)
+        else:
+            MODES[mode](config, folder)
+        return math.nan
+    finally:
+        close_team()
 
 
 def _as_it_ran(composed: DictConfig, reference: str, overrides: Sequence[str]) -> DictConfig:

@@ -133,7 +133,7 @@ def test_the_same_seed_gives_the_same_numbers_in_a_new_process(tmp_path: Path) -
         (("splitter.test_size=7W",), "must be a number of days or hours"),
         (("optimizer.lr=-1",), "Invalid learning rate"),
         (("optimizer.lr=1e20", "trainer.limit_train_batches=20", "trainer.max_epochs=2"), "training diverged"),
-        (("trainer.devices=2",), "trainer.devices is 2; allowed: 1"),
+        (("trainer.num_nodes=2",), "trainer.num_nodes is 2, but nobody has started the program on other machines"),
         (("metrics.objective=Intersection@10",), "did you mean 'Intersection@10_popular'?"),
         (("seed=99999999999999999999999",), "seed is 99999999999999999999999, must be >= 0 and <"),
         (("tracking.uri=http://127.0.0.1:9",), "tracking.uri is 'http://127.0.0.1:9', which cannot be opened"),

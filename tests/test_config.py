@@ -68,6 +68,7 @@ NEEDED = {
     "dataset=tabular": ["dataset.path=x"],
     "model/layers=pre_ln": MASKED,
     "model/layers=ligr": MASKED,
+    "optimizer=rowwise_adam": ["loss=gbce"],
     "item_net=pretrained": ["item_net.pretrained.path=x.parquet"],
 }
 
@@ -194,6 +195,9 @@ BAD = {
     "optimizer._target_=torch.optim.Admm": "optimizer._target_ is 'torch.optim.Admm', which cannot be imported",
     "optimizer._target_=builtins.dict": "no torch optimizer",
     "+optimizer.lrr=1": "optimizer.lrr is not an option here",
+    "trainer.devices=0": "trainer.devices is 0, must be >= 1",
+    "trainer.devices=4 trainer.num_nodes=2 model.batch_size=7": "model.batch_size is 7, the users of a batch over all",
+    "trainer=ddp trainer.find_lr=true": "trainer.find_lr is true, which looks on one device",
     "trainer.accelerator=tpu": "trainer.accelerator is 'tpu'; did you mean",
     "plugins=[not_there]": "plugins names 'not_there', which cannot be imported",
     "model.train_min_user_interactions=1": "must be >= 2",

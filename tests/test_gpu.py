@@ -39,7 +39,11 @@ def test_a_training_step_never_waits_for_the_device(pad_key_len: int | None, mon
         pad_key_len=pad_key_len,
     )
     module = SequentialModule(
-        encoder=encoder, loss=SoftmaxLoss(n_items=n_items, logits_t=1.0), optimizer=torch.optim.Adam, scheduler=lambda *_: None
+        encoder=encoder,
+        loss=SoftmaxLoss(n_items=n_items, logits_t=1.0),
+        optimizer=torch.optim.Adam,
+        scheduler=lambda *_: None,
+        by_rows=False,
     ).to(device)
     monkeypatch.setattr(module, "log", lambda *args, **kwargs: None)
     optimizer = torch.optim.Adam(module.parameters(), fused=True)

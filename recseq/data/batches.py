@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from recseq.data.objectives import Layout, Objective
 from recseq.data.packing import PackedBatch
 from recseq.data.sequences import SequenceStore
+from recseq.data.shares import Shares
 
 
 class TrainLoader:
@@ -21,15 +22,17 @@ class TrainLoader:
     Args:
         store: Sequences of `objective.stored_rows` rows at most, on the device that trains.
         objective: Makes inputs and targets.
-        batch_size: Users a batch, B; the last batch may have fewer.
+        batch_size: Users a batch, B, over all ranks; the last batch may have fewer.
         seed: Seed of order and of the objective's draws.
+        shares: Which part of each batch is this rank's; None: all of it.
     """
 
-    def __init__(self, store: SequenceStore, objective: Objective, batch_size: int, seed: int) -> None:
+    def __init__(self, store: SequenceStore, objective: Objective, batch_size: int, seed: int, shares: Shares | None = None) -> None:
         self.store = store
         self.objective = objective
         self.batch_size = batch_size
         self.seed = seed
+        self.shares = shares
         self.epoch = 0
         self.first_batch = 0
         self.lengths = objective.input_lengths(store.lengths)
@@ -73,7 +76,8 @@ class TrainLoader:
         self.objective.start_epoch(batch_tokens, self.store, generator)
         rest = layouts(self.store, order, self.lengths, self.batch_size, self.first_batch)
         for i_batch, layout in enumerate(rest, start=self.first_batch):
-            yield self.objective.training_batch(self.store, layout, i_batch)
+            batch = self.objective.training_batch(self.store, layout, i_batch)
+            yield batch if self.shares is None else self.shares.of(batch, [self.seed, self.epoch, i_batch])
 
 
 def inference_batches(store: SequenceStore, objective: Objective, batch_size: int) -> Iterator[tuple[NDArray[np.int64], PackedBatch]]:

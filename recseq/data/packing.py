@@ -95,6 +95,7 @@ class PackedBatch:
         targets: Item to predict at each target row, (T',) int64; empty at inference.
         weights: Weight of each target, (T',) float32.
         target_rows: Tokens that have a target, (T',) int64; None when all do.
+        whole: What the batch is a rank's share of; None: of nothing.
     """
 
     items: torch.Tensor
@@ -105,6 +106,7 @@ class PackedBatch:
     targets: torch.Tensor
     weights: torch.Tensor
     target_rows: torch.Tensor | None
+    whole: "WholeBatch | None" = None
     _chunks: list[Chunk] = field(default_factory=list, repr=False)
 
     @property
@@ -121,6 +123,11 @@ class PackedBatch:
     def n_targets(self) -> int:
         """Number of target rows, T'."""
         return len(self.targets)
+
+    @property
+    def n_step_targets(self) -> int:
+        """Number of target rows of the batch of all ranks."""
+        return self.n_targets if self.whole is None else self.whole.batch.n_targets
 
     def rows_with_target(self, packed: torch.Tensor) -> torch.Tensor:
         """The target rows (T', ...) of a (T, ...) tensor."""
@@ -174,3 +181,20 @@ class PackedBatch:
             gaps = torch.arange(0, (end - first) * longest, longest, device=lengths.device) - (self.offsets[first:end] - first_token)
             cells = torch.arange(n_tokens, device=lengths.device) + torch.repeat_interleave(gaps, lengths, output_size=n_tokens)
         return Chunk(slice(first, end), slice(first_token, end_token), longest, cells, lengths)
+
+
+@dataclass(frozen=True)
+class WholeBatch:
+    """The batch that ranks share.
+
+    Args:
+        batch: The batch.
+        targets: Which of its targets are the share's, (T',) int64.
+        n_ranks: Number of shares.
+        seed: Of what the rank draws for itself.
+    """
+
+    batch: PackedBatch
+    targets: torch.Tensor
+    n_ranks: int
+    seed: int

@@ -163,6 +163,7 @@ class Groups:
         scheduler: Node of the learning rate's scheduler, with `_target_`.
         trainer: Trainer options.
         validation: Chooses an epoch.
+        config: The nodes that the recommender is built from, for other processes to build the same.
     """
 
     loss: Mapping[str, Any]
@@ -172,6 +173,7 @@ class Groups:
     scheduler: Mapping[str, Any]
     trainer: TrainerOptions
     validation: Validation
+    config: Mapping[str, Any]
 
 
 MODELS: Registry[Recommender] = Registry("model", ("groups",))

@@ -18,6 +18,7 @@ from recseq.ranking import Viewed, top_k
 
 # Tokens of one inference batch; bounds the memory of activations whatever the sequence length.
 INFERENCE_BATCH_TOKENS = 2**15
+UNSUPPORTED = "no item of the model's vocabulary in their history"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class SequenceRanker:
         histories = request.histories()
         store = SequenceStore.from_histories(histories, self.vocabulary)
         n_unsupported = request.user_ids.n_unique() - store.n_users
-        report_unsupported(n_unsupported, request, "no item of the model's vocabulary in their history")
+        report_unsupported(n_unsupported, request, UNSUPPORTED)
         catalogue = self._catalogue()
         candidates = request.candidates(catalogue)
         viewed = None
@@ -84,8 +85,9 @@ class SequenceRanker:
             if plan.catalogue is not self.vocabulary:
                 vectors = torch.cat([vectors, self.encoder.item_net.new_items(self.vocabulary)[1]])
             users = self.encoder.similarity.of_users(self.user_vectors(plan.store, item_matrix))
-            chosen = torch.from_numpy(plan.candidates - 1).to(vectors.device)
-            items_compared = self.encoder.similarity.of_items(vectors[chosen])
+            if len(plan.candidates) < len(vectors):  # else a copy of the catalogue for nothing
+                vectors = vectors[torch.from_numpy(plan.candidates - 1).to(vectors.device)]
+            items_compared = self.encoder.similarity.of_items(vectors)
             if not (users.isfinite().all() and items_compared.isfinite().all()):
                 raise TrainingError("the trained model gives scores that are not finite; try a smaller optimizer.lr")
             places, scores = top_k(users, items_compared, k, plan.viewed)

@@ -14,7 +14,10 @@ from recseq.data.batches import TrainLoader
 from recseq.data.interactions import Interactions, ItemFeatures
 from recseq.data.objectives import OBJECTIVES
 from recseq.data.sequences import Histories, SequenceStore
+from recseq.data.shares import Shares
 from recseq.data.vocabulary import Vocabulary
+from recseq.distributed.ranks import Message, met
+from recseq.distributed.tasks import fitted_together, recommend_together, team_for
 from recseq.errors import ConfigError, DataError
 from recseq.models.base import MODELS, Groups, Recommender, Request
 from recseq.models.item_to_item import nearest_items
@@ -33,7 +36,7 @@ from recseq.training.callbacks import Watch
 from recseq.training.context import FitContext
 from recseq.training.lightning_module import MODULES, SequentialModule
 from recseq.training.losses import LOSSES
-from recseq.training.optimizer import make_optimizer_factory
+from recseq.training.optimizer import make_optimizer_factory, takes_rows
 from recseq.training.rate_finder import find_rate
 from recseq.training.scheduler import make_scheduler_factory
 from recseq.training.trainer import TrainerOptions, fit_module, inference_device, make_finder, make_trainer
@@ -117,6 +120,7 @@ class SequentialRecommender(Recommender):
         self._found_rate: float | None = None
         self._earlier: Earlier | None = None
         self.vocabulary: Vocabulary
+        self.item_features: ItemFeatures | None
         self.module: SequentialModule
 
     @classmethod
@@ -157,6 +161,7 @@ class SequentialRecommender(Recommender):
         Raises:
             ConfigError: An item-net block that the data has no features for.
         """
+        self.item_features = item_features
         n_rows = 1 + vocabulary.n_items + int(self.objective.needs_mask)
         combiner = COMBINERS.build(self._nodes["combiner"], **self._sizes)
         blocks = {}
@@ -189,14 +194,24 @@ class SequentialRecommender(Recommender):
         loss = LOSSES.build(self.groups.loss, n_items=vocabulary.n_items, item_counts=item_counts)
         optimizer = make_optimizer_factory(self.groups.optimizer)
         scheduler = make_scheduler_factory(self.groups.scheduler, self.groups.trainer.max_epochs)
-        return MODULES.build(self._nodes["module"], encoder=encoder, loss=loss, optimizer=optimizer, scheduler=scheduler)
+        by_rows = takes_rows(self.groups.optimizer)
+        parts = {"encoder": encoder, "loss": loss, "optimizer": optimizer, "scheduler": scheduler}
+        return MODULES.build(self._nodes["module"], **parts, by_rows=by_rows)
 
     def fit(self, train: Interactions, item_features: ItemFeatures | None, context: FitContext) -> None:
         """Build sequences, vocabulary and nets, and train; validation, when it is on, is cut from `train` and chooses the epoch.
 
+        With several devices all ranks fit together, each its shares of the batches.
+
         Raises:
             DataError: No user has enough interactions, or nothing is left to validate with.
+            RankError: Another rank failed or died.
         """
+        with fitted_together(self.groups.trainer, self.groups.config, train, item_features, context):
+            self._fit(train, item_features, context)
+
+    def _fit(self, train: Interactions, item_features: ItemFeatures | None, context: FitContext) -> None:
+        """This rank's part of it."""
         self._found_rate = None
         held_out = self.groups.validation.hold_out(train, item_features, context.seed)
         if held_out is None:
@@ -204,7 +219,8 @@ class SequentialRecommender(Recommender):
             return
         watch = Watch(self._evaluation(held_out), held_out.monitor, held_out.mode, held_out.patience)
         self._train(held_out.train, item_features, context, self.groups.trainer, watch)
-        epoch, value = watch.best(self.module, restore=held_out.finish == "best")
+        ranks, restore = met(), held_out.finish == "best"
+        epoch, value = watch.best(self.module, restore) if ranks is None else ranks.agree(lambda: watch.best(self.module, restore))
         n_epochs = int(self._facts["n_epochs"])
         log.info("%s: best of %d epochs is %d, %s %.6f", context.label, n_epochs, epoch, watch.monitor, value)
         if epoch == self.groups.trainer.max_epochs:
@@ -244,7 +260,8 @@ class SequentialRecommender(Recommender):
             n_known, n_new = self._earlier.give(self.encoder, self.vocabulary)
             log.info("%s: begins from another model: %s of its items known there, %s new", context.label, f"{n_known:,}", f"{n_new:,}")
         trainer = make_trainer(options, context, watch)
-        batches = TrainLoader(store.to(trainer.strategy.root_device), self.objective, self.batch_size, context.seed)
+        shares = Shares(ranks.rank, ranks.n_ranks) if (ranks := met()) is not None else None
+        batches = TrainLoader(store.to(trainer.strategy.root_device), self.objective, self.batch_size, context.seed, shares)
         if options.find_lr:
             self._find_rate(batches, context, options)
         if options.compile:
@@ -252,6 +269,7 @@ class SequentialRecommender(Recommender):
         started = time.perf_counter()
         n_epochs = fit_module(trainer, self.module, batches, context)
         seconds = time.perf_counter() - started
+        self.module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU; ranking comes next
         self._facts = {
             "n_parameters": sum(p.numel() for p in self.module.parameters()),
             **{
@@ -278,7 +296,9 @@ class SequentialRecommender(Recommender):
 
     def _evaluation(self, held_out: HeldOut) -> Callable[[], dict[str, float]]:
         """Metrics of the module as it is on a validation part; histories are encoded at the first call, once for all epochs."""
-        request = Request(held_out.pairs["user_id"].unique().sort(), held_out.train, held_out.k, on_unsupported="ignore")
+        users, ranks = held_out.pairs["user_id"].unique().sort(), met()
+        users = users if ranks is None else ranks.part_of(users)
+        request = Request(users, held_out.train, held_out.k, on_unsupported="ignore")
         plans: list[RankingPlan] = []
 
         def evaluate() -> dict[str, float]:
@@ -287,7 +307,11 @@ class SequentialRecommender(Recommender):
                 plans.append(ranker.plan(request))
             recommendations = ranker.rank(plans[0], request.k)
             self.module.train()
-            return held_out.score(recommendations)
+            if ranks is None:
+                return held_out.score(recommendations)
+            parts = ranks.gather(Message("lists", {}, {"lists": recommendations}))
+            found: dict[str, float] = ranks.agree(lambda: held_out.score(pl.concat([part.tables["lists"] for part in parts])))
+            return found
 
         return evaluate
 
@@ -326,9 +350,18 @@ class SequentialRecommender(Recommender):
         self._facts = dict(state.facts)
 
     def recommend(self, request: Request) -> pl.DataFrame:
-        """See `Recommender.recommend`; users with at least one item of the vocabulary in their history can be served."""
+        """See `Recommender.recommend`; users with at least one item of the vocabulary in their history can be served.
+
+        With several devices each rank serves a part of the users.
+        """
+        team = team_for(self.groups.trainer)
+        return self.recommend_alone(request)[0] if team is None else recommend_together(team, self, request)
+
+    def recommend_alone(self, request: Request) -> tuple[pl.DataFrame, int]:
+        """The recommendations, by this process alone, and how many users could be served."""
         ranker = self.ranker
-        return ranker.rank(ranker.plan(request), request.k)
+        plan = ranker.plan(request)
+        return ranker.rank(plan, request.k), plan.store.n_users
 
     @property
     def ranker(self) -> SequenceRanker:

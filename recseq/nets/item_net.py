@@ -42,6 +42,16 @@ class ItemNetBlock(nn.Module, ABC):
     def forward(self) -> torch.Tensor:
         """Vectors of all rows, (R, width)."""
 
+    def of_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """Vectors of some rows, (U, width), for training that never makes the whole matrix.
+
+        A block overrides this where it can do with less work than that of all rows; tables with a row an item get sparse gradients.
+
+        Args:
+            rows: Distinct rows, (U,) int64.
+        """
+        return self.forward().index_select(0, rows)
+
     def described_items(self) -> pl.Series | None:
         """Ids of the items that the block knows without having trained on them; None for none."""
         return None
@@ -137,6 +147,10 @@ class IdsBlock(ItemNetBlock):
         """The table itself, (R, D)."""
         return self.dropout(self.embedding.weight)
 
+    def of_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows of the table, (U, D)."""
+        return self.dropout(nn.functional.embedding(rows, self.embedding.weight, sparse=True))
+
 
 class FeatureBlock(ItemNetBlock):
     """Base of blocks that know an item by a table of features.
@@ -211,6 +225,13 @@ class CategoriesBlock(FeatureBlock):
         """Sums of category embeddings, (R, D)."""
         return self.dropout(self.embedding(self.indices, self.offsets))
 
+    def of_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """Sums of category embeddings, (U, D)."""
+        starts, counts = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
+        offsets = nn.functional.pad(counts.cumsum(0), (1, 0))
+        places = torch.arange(int(offsets[-1]), device=rows.device) + torch.repeat_interleave(starts - offsets[:-1], counts)
+        return self.dropout(self.embedding(self.indices[places], offsets))
+
     def of_new_items(self, new: Vocabulary) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums over the categories that training has seen."""
         layout = Categories.of_columns(self.long, new, new.n_items + 1, self.columns)
@@ -262,6 +283,10 @@ class NumericBlock(FeatureBlock):
         """Projected features, (R, D)."""
         return self.dropout(self.linear(self.inputs))
 
+    def of_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """Projected features, (U, D)."""
+        return self.dropout(self.linear(self.inputs[rows]))
+
     def of_new_items(self, new: Vocabulary) -> tuple[torch.Tensor, torch.Tensor]:
         """Projected features, standardised as in training."""
         inputs = self.standardisation.apply(self.long, new, new.n_items + 1)[1:].to(self.inputs.device)
@@ -312,6 +337,10 @@ class PretrainedBlock(ItemNetBlock):
         """Projected vectors, (R, D)."""
         return self.dropout(self.linear(self.vectors))
 
+    def of_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """Projected vectors, (U, D)."""
+        return self.dropout(self.linear(nn.functional.embedding(rows, self.vectors, sparse=True)))
+
     def files(self) -> dict[str, pl.DataFrame | None]:
         """The vectors."""
         return {"path": pl.DataFrame([self.source.item_ids, pl.Series("vector", self.source.vectors)]), "ids": None}
@@ -342,6 +371,14 @@ class ItemNet(nn.Module):
     def forward(self) -> torch.Tensor:
         """The item matrix E, (R, D)."""
         return self.combiner([block() for block in self.blocks.values()])
+
+    def of_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """Some rows of the item matrix, (U, D).
+
+        Args:
+            rows: Distinct rows, (U,) int64.
+        """
+        return self.combiner([block.of_rows(rows) for block in self.all_blocks()])
 
     def all_blocks(self) -> list[ItemNetBlock]:
         """The blocks in their order."""

@@ -15,6 +15,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from recseq.distributed.launch import leads
 from recseq.errors import ConfigError, TrialPruned
 from recseq.plain import plain_dict
 from recseq.sweeps.notes import JOB_FILE, SWEEP_FILE, read_note, sweep_of, write_job
@@ -91,6 +92,8 @@ class SweepCallback(Callback):
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Note how a job of a sweep ended and bring the leaderboard up to date; also a job that is run again alone."""
+        if not leads():
+            return
         folder = Path(config.hydra.runtime.output_dir)
         if config.hydra.mode != RunMode.MULTIRUN and sweep_of(folder) is None:
             return

@@ -27,8 +27,8 @@ class Accumulation(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         """Weight the batch's loss."""
         assert isinstance(pl_module, SequentialModule)
-        self._targets.append(batch.n_targets)
-        pl_module.share_of_step = batch.n_targets / self._targets[0]
+        self._targets.append(batch.n_step_targets)
+        pl_module.share_of_step = batch.n_step_targets / self._targets[0]
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer) -> None:
         """Turn the gradients into those of the mean over all targets."""

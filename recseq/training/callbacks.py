@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
 from recseq import termination
+from recseq.distributed.ranks import met
 from recseq.errors import TrainingError
 from recseq.files import written_aside
 from recseq.training.averaging import MovingAverage
@@ -179,7 +180,7 @@ class LastState(Checkpoint):
         self._n_unsaved += 1
         if not in_middle_of_epoch(trainer):
             return
-        stop = termination.requested()
+        stop = to_stop()
         if stop or (self.every_n_batches is not None and self._n_unsaved >= self.every_n_batches):
             self._save(trainer)
         if stop:
@@ -188,15 +189,25 @@ class LastState(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, stop when told to."""
         self._save(trainer)
-        if termination.requested():
+        if to_stop():
             raise termination.Terminated
 
     def _save(self, trainer: pl.Trainer) -> None:
         """Lightning's own writing is not atomic where the temporary folder lies on another disk."""
         self._n_unsaved = 0
-        if self.file is not None:
-            with written_aside(self.file) as aside:
-                trainer.save_checkpoint(aside)
+        if self.file is None:
+            return
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(self.file)  # takes part, and writes nothing
+            return
+        with written_aside(self.file) as aside:
+            trainer.save_checkpoint(aside)
+
+
+def to_stop() -> bool:
+    """Whether training is to stop, in all ranks at the same batch."""
+    ranks = met()
+    return termination.requested() if ranks is None else ranks.follow(termination.requested())
 
 
 class ProgressBar(TQDMProgressBar):

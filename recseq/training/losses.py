@@ -41,6 +41,9 @@ class Loss(nn.Module, ABC):
             Scalar.
         """
 
+    def skip(self, batch: PackedBatch) -> None:
+        """Draw what `forward` would for a share without targets, so that all ranks go on drawing the same numbers."""
+
 
 LOSSES: Registry[Loss] = Registry("loss", ("n_items", "item_counts"))
 
@@ -115,27 +118,63 @@ class SampledLoss(Loss):
 
     def forward(self, hidden: torch.Tensor, batch: PackedBatch, items: torch.Tensor) -> torch.Tensor:
         """See `Loss.forward`."""
-        targets = batch.targets
-        negatives = self.draw(batch)  # (T', N) or (N,)
+        negatives = self.draw(batch)
+        return self.compare(hidden, batch, negatives, items, batch.targets, negatives)
+
+    def compare(
+        self,
+        hidden: torch.Tensor,
+        batch: PackedBatch,
+        negatives: torch.Tensor,
+        items: torch.Tensor,
+        target_rows: torch.Tensor,
+        negative_rows: torch.Tensor,
+    ) -> torch.Tensor:
+        """Loss of a batch whose negatives are drawn.
+
+        Args:
+            hidden: (T', D).
+            batch: The batch.
+            negatives: Items, (T', N), or (N,) when all positions share them.
+            items: Item vectors as they are compared, of the whole matrix or of the rows at hand, (U, D).
+            target_rows: Row of `items` of each target, (T',).
+            negative_rows: Row of `items` of each negative, in the shape of `negatives`.
+
+        Returns:
+            Scalar.
+        """
         if negatives.dim() == 1:
-            positive = (hidden * F.embedding(targets, items)).sum(1, keepdim=True)
-            logits = torch.cat([positive, hidden @ F.embedding(negatives, items).T], 1).float()
+            positive = (hidden * F.embedding(target_rows, items)).sum(1, keepdim=True)
+            logits = torch.cat([positive, hidden @ F.embedding(negative_rows, items).T], 1).float()
         else:
-            logits = sampled_logits(hidden, items, torch.cat([targets[:, None], negatives], 1))  # (T', 1 + N)
+            logits = sampled_logits(hidden, items, torch.cat([target_rows[:, None], negative_rows], 1))  # (T', 1 + N)
         if self.logits_t != 1:
             logits = logits / self.logits_t
-        logits = self.adjust(logits, negatives, targets)
+        logits = self.adjust(logits, negatives, batch.targets if batch.whole is None else batch.whole.batch.targets)
         if self.mask_hits:
-            hits = negatives == targets[:, None]
+            hits = negatives == batch.targets[:, None]
             logits = torch.cat([logits[:, :1], logits[:, 1:].masked_fill(hits, -torch.inf)], 1)
         return (self.losses(logits) * batch.weights).sum() / batch.n_targets
 
     def adjust(self, logits: torch.Tensor, negatives: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Logits (T', 1 + N) as the loss takes them, before hits are masked."""
+        """Logits (T', 1 + N) as the loss takes them, before hits are masked.
+
+        Args:
+            logits: The positive's first.
+            negatives: (T', N) or (N,).
+            targets: Of the whole batch, as samplers take them.
+        """
         return logits
 
+    def skip(self, batch: PackedBatch) -> None:
+        """See `Loss.skip`."""
+        self.draw(batch)
+
     def draw(self, batch: PackedBatch) -> torch.Tensor:
-        """Negatives of the batch: (T', N), or (N,) when all positions share them."""
+        """Negatives of the batch: (T', N), or (N,) when all positions share them; of a rank's share, those of its positions."""
+        if batch.whole is not None:
+            negatives = self.draw(batch.whole.batch)
+            return negatives if negatives.dim() == 1 else negatives[batch.whole.targets]
         targets, n = batch.targets, self.n_negatives
         if self.sampling == "batch":
             return self.sampler.sample((n,), targets)

@@ -10,6 +10,7 @@ from hydra.utils import get_class
 from recseq.errors import ConfigError
 from recseq.registry import check_options
 from recseq.training.lightning_module import OptimizerFactory
+from recseq.training.losses import LOSSES, SampledLoss
 
 
 def check_optimizer(node: Any, where: str) -> list[str]:
@@ -30,6 +31,37 @@ def check_optimizer(node: Any, where: str) -> list[str]:
         except ConfigError as error:
             problems.append(str(error))
     return problems
+
+
+def takes_rows(node: Mapping[str, Any]) -> bool:
+    """Whether an optimizer wants the gradients of item embeddings for the rows that a batch touches only."""
+    return bool(getattr(get_class(str(node["_target_"])), "takes_rows", False))
+
+
+def check_use_of_rows(optimizer: Mapping[str, Any], loss: Any, trainer: Any) -> list[str]:
+    """Problems of an optimizer that takes rows with the loss, which must touch few of them, and with what needs whole gradients.
+
+    Args:
+        optimizer: Node of the optimizer, checked.
+        loss: Node of the loss.
+        trainer: The `trainer` group.
+    """
+    if not takes_rows(optimizer) or not isinstance(loss, Mapping) or not isinstance(trainer, Mapping):
+        return []
+    found = []
+    if not issubclass(LOSSES.find(loss.get("type"), "loss.type"), SampledLoss):
+        sampled = [name for name in LOSSES.names() if issubclass(LOSSES.find(name, "loss"), SampledLoss)]
+        found.append(
+            f"optimizer._target_ is {optimizer['_target_']!r}, which changes the items that a batch touches, but loss {loss['type']!r} "
+            f"touches the whole catalogue; use a loss that samples ({', '.join(sampled)}) or optimizer=adam"
+        )
+    if trainer.get("gradient_clip_val") is not None:
+        found.append(f"trainer.gradient_clip_val is set, but gradients by rows, of {optimizer['_target_']}, cannot be clipped")
+    if trainer.get("devices") != 1 or trainer.get("num_nodes") != 1:
+        found.append(
+            f"gradients by rows, of {optimizer['_target_']}, are not averaged over devices; use trainer.devices=1 or optimizer=adam"
+        )
+    return found
 
 
 def make_optimizer_factory(node: Mapping[str, Any]) -> OptimizerFactory:

@@ -5,6 +5,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from recseq.distributed.ranks import met
+
 Sums = dict[str, dict[str, Any]]
 
 
@@ -29,12 +31,15 @@ class EpochSums:
         self._restored: Sums = {}
 
     def state_dict(self, trainer: pl.Trainer) -> Sums:
-        """The sums as they are."""
-        found = dict(self._restored)
+        """The sums as they are; of several ranks their mean, which each may go on from."""
+        found, ranks = dict(self._restored), met()
         for key, metric in trainer.fit_loop.epoch_loop._results.items():
             if metric.is_tensor and metric.meta.on_epoch and not metric.has_reset:
                 size = metric.cumulated_batch_size if metric.meta.is_mean_reduction else None
-                found[key] = {"name": metric.meta.name, "value": metric.value.clone(), "size": None if size is None else size.clone()}
+                value = metric.value
+                if ranks is not None and size is not None:
+                    value, size = ranks.mean(value), ranks.mean(size)
+                found[key] = {"name": metric.meta.name, "value": value.clone(), "size": None if size is None else size.clone()}
         return found
 
     def load_state_dict(self, sums: Sums) -> None:

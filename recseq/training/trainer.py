@@ -15,6 +15,9 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from recseq import termination
 from recseq.data.batches import TrainLoader
+from recseq.distributed.checks import require_ranks, state_for_all
+from recseq.distributed.ranks import met
+from recseq.distributed.strategy import InStep, make_strategy
 from recseq.errors import ConfigError
 from recseq.options import PositiveFloat, PositiveInt, Share
 from recseq.training.accumulation import Accumulation
@@ -36,7 +39,8 @@ class TrainerOptions:
 
     Args:
         accelerator: Device kind; auto takes CUDA when there is one.
-        devices: Number of devices; training on several is not there yet.
+        devices: Devices on each machine; each is a process, a rank, that computes its share of every batch.
+        num_nodes: Machines; more than one need a launcher that starts the program on all of them.
         max_epochs: Epochs to train.
         precision: Number format of the computation.
         deterministic: Only deterministic algorithms; an error where an operation has none.
@@ -55,7 +59,8 @@ class TrainerOptions:
     """
 
     accelerator: Literal["auto", "cpu", "gpu"]
-    devices: Literal[1]
+    devices: PositiveInt
+    num_nodes: PositiveInt
     max_epochs: PositiveInt
     precision: Precision
     deterministic: bool
@@ -72,6 +77,11 @@ class TrainerOptions:
     callbacks: dict[str, Any]
     profiler: ProfilerName | None
 
+    @property
+    def n_ranks(self) -> int:
+        """Processes that train together."""
+        return self.devices * self.num_nodes
+
 
 def require_device(options: TrainerOptions) -> None:
     """Refuse a device that this machine does not have, and what the device cannot do.
@@ -80,6 +90,7 @@ def require_device(options: TrainerOptions) -> None:
         ConfigError: It has none, or it cannot.
     """
     on_cpu = inference_device(options).type == "cpu"
+    require_ranks(options.devices, options.num_nodes, None if on_cpu else torch.cuda.device_count())
     compiler = os.environ.get("CXX", "g++")
     if options.compile and on_cpu and shutil.which(compiler) is None:
         raise ConfigError(
@@ -120,6 +131,8 @@ def make_trainer(options: TrainerOptions, context: FitContext, watch: Watch | No
         callbacks.append(Accumulation(options.accumulate_grad_batches))
     if options.enable_progress_bar:
         callbacks.append(ProgressBar(context.label))
+    if (ranks := met()) is not None:
+        callbacks.append(InStep(ranks))
     callbacks += [make_callback(node, f"trainer.callbacks.{name}") for name, node in options.callbacks.items()]
     folder = context.folder if options.checkpoint else None
     if watch is not None:
@@ -150,6 +163,8 @@ def _of_steps(options: TrainerOptions) -> dict[str, Any]:
     return {
         "accelerator": "cuda" if options.accelerator == "gpu" else options.accelerator,
         "devices": options.devices,
+        "num_nodes": options.num_nodes,
+        "strategy": make_strategy(ranks) if (ranks := met()) is not None else "auto",
         "precision": options.precision,
         "deterministic": options.deterministic,
         "gradient_clip_val": options.gradient_clip_val,
@@ -174,6 +189,8 @@ def quiet_lightning(trainer: pl.Trainer, label: str) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")  # its successor is not in the oldest torch that will do
+        warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # what is not synchronised is the same in all ranks
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
         try:
             yield
@@ -199,7 +216,7 @@ def fit_module(trainer: pl.Trainer, module: SequentialModule, batches: TrainLoad
         Terminated: SIGTERM; the state is saved.
         TrainingError: The loss is no longer finite.
     """
-    state = context.state
+    state = context.state if (ranks := met()) is None else state_for_all(ranks, context.state, context.state_file)
     if state is not None:
         log.info("%s: going on from %s", context.label, state.name)
     with quiet_lightning(trainer, context.label), termination.deferred():

@@ -99,7 +99,7 @@ def test_a_trained_model_is_on_all_rows_with_card_and_provenance(home: Path) -> 
     card = (folder / "model" / "README.md").read_text()
     first = only(home, "outputs/runs/*/*")
     mean = json.loads((first / "summary.json").read_text())["models"]["sasrec"]["MAP@10"]["mean"]
-    assert f"Cross-validated with this composition, in {first}, mean over its folds:" in card
+    assert f"Mean over the folds of the run {first}, that differs in loss.n_negatives, size.n_blocks:" in card
     assert f"| MAP@10 | {mean:.6g} |" in card
     assert "| val_MAP@10 | " in card
     assert {path.name for path in folder.iterdir()} >= {"model", "epochs.csv", "config.yaml", "provenance.json", "checkpoints"}
