@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from recseq.errors import ConfigError
 from recseq.files import write_json
 from recseq.report.terminal import console
@@ -99,6 +101,14 @@ def upload_sweep(tracker: Tracker, folder: Path) -> str:
     return "uploaded"
 
 
+def level_of(folder: Path) -> str:
+    """What a run is in the tree of runs: `train`, `evaluate` or `run`."""
+    if (folder / MODEL_FOLDER).is_dir():
+        return "train"
+    mode = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")).get("mode")
+    return "evaluate" if mode == "evaluate" else "run"
+
+
 def upload_run(tracker: Tracker, folder: Path) -> str:
     """Log a run as it would have been logged while it ran.
 
@@ -121,7 +131,7 @@ def upload_run(tracker: Tracker, folder: Path) -> str:
     for run in there:
         tracker.delete(run.run_id)
     trained = (folder / MODEL_FOLDER).is_dir()
-    record = record.start(tracker, "train" if trained else "run", _parent(tracker, folder.parent), folder / RUN_FILE)
+    record = record.start(tracker, level_of(folder), _parent(tracker, folder.parent), folder / RUN_FILE)
     for fold in sorted(folder.glob("fold_*"), key=lambda path: int(path.name.removeprefix("fold_"))):
         fold_id = start_fold(tracker, record.name, int(fold.name.removeprefix("fold_")), record.run_id)
         log_epochs(tracker, fold_id, fold)

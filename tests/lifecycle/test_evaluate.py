@@ -11,6 +11,8 @@ from command_line import SMALL, recseq
 from mlflow.tracking import MlflowClient
 from polars.testing import assert_frame_equal
 
+from recseq.tracking.upload import level_of
+
 QUIET = (*SMALL, "trainer.enable_progress_bar=false")
 KEPT = ("splitter.n_splits=2", "train.save_folds=true", "metrics=full")
 
@@ -71,7 +73,8 @@ def test_an_evaluated_model_has_the_cross_validation_s_numbers_and_run_folder(ho
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["objective"] == {"MAP@10": measures(trained, 1).row(-1, named=True)["MAP@10"]}
     logged = MlflowClient(tracking_uri=f"sqlite:///{home}/outputs/mlflow.db").get_run(summary["run_id"])
-    assert logged.data.tags["recseq.level"] == "evaluate"
+    assert logged.data.tags["recseq.level"] == level_of(folder) == "evaluate"
+    assert level_of(trained) == "run"
     assert logged.data.metrics["MAP_10"] == summary["objective"]["MAP@10"]
 
 
