@@ -26,6 +26,7 @@ class _State:
     def __init__(self) -> None:
         self.handling = False
         self.received: float | None = None
+        self.interrupted = False
         self.n_deferring = 0
         self.afterwards: Callable[[], Any] | None = None
 
@@ -40,7 +41,9 @@ def requested() -> bool:
 
 @contextmanager
 def handled() -> Iterator[None]:
-    """A block in which SIGTERM raises `Terminated`; does nothing outside of the main thread, or where SIGTERM is ignored on purpose.
+    """A block in which SIGTERM raises `Terminated`, and Ctrl-C is remembered (see `raise_if_interrupted`).
+
+    It does nothing outside of the main thread, or where SIGTERM is ignored on purpose.
 
     In a job of submitit its handler that ignores SIGTERM is replaced, and the one that requeues the job when Slurm announces preemption or
     the time limit (SIGUSR2) waits until training is saved and the run is closed.
@@ -50,17 +53,25 @@ def handled() -> Iterator[None]:
         yield
         return
     before = {signal.SIGTERM: signal.getsignal(signal.SIGTERM), **dict(_requeueing())}
-    _state.handling, _state.received, _state.afterwards = True, None, None
+    _state.handling, _state.received, _state.afterwards, _state.interrupted = True, None, None, False
     for number, handler in before.items():
         signal.signal(number, _on_sigterm if number == signal.SIGTERM else _later(handler))
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, _on_sigint)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        _state.handling, _state.received = False, None
+        _state.handling, _state.received, _state.interrupted = False, None, False
         if _state.afterwards is not None:
             _state.afterwards()
+
+
+def raise_if_interrupted() -> None:
+    """Raise the KeyboardInterrupt of a Ctrl-C that was lost: Python ignores what is raised while it finalises an object."""
+    if _state.interrupted:
+        raise KeyboardInterrupt
 
 
 def put_back() -> None:
@@ -79,6 +90,11 @@ def deferred() -> Iterator[None]:
         _state.n_deferring -= 1
     if requested() and not _state.n_deferring:
         raise Terminated
+
+
+def _on_sigint(number: int, frame: FrameType | None) -> None:
+    _state.interrupted = True
+    raise KeyboardInterrupt
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:

@@ -183,3 +183,21 @@ def test_a_run_struck_at_a_random_batch_ends_with_the_same_weights(tmp_path: Pat
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_ten_strikes_of_each_kind(tmp_path: Path, whole: Path, how: signal.Signals, seed: int) -> None:
     strike(tmp_path, whole, how, seed)
+
+
+class Finalised:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_that_comes_while_an_object_is_finalised_is_not_lost() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), termination.handled():  # noqa: PT012
+            Finalised()
+            termination.raise_if_interrupted()
+        termination.raise_if_interrupted()  # of another block
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -134,6 +134,7 @@ class EpochEnd(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         """Behind a break, go on with the epoch's sums."""
+        termination.raise_if_interrupted()
         self.sums.add_restored(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

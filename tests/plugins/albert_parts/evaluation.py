@@ -20,7 +20,8 @@ class FirstHitRank(Metric):
 
     def per_user(self, evaluation: Evaluation, k: int) -> Floats:
         hit = evaluation.hit[:, :k]
-        return np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, np.nan)
+        ranks = np.where(hit, np.arange(1, hit.shape[1] + 1), np.inf).min(axis=1, initial=np.inf)
+        return np.where(np.isfinite(ranks), ranks, np.nan)
 
 
 @SPLITTERS.register("weekends")
