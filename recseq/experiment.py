@@ -9,13 +9,13 @@ from typing import Any
 
 import polars as pl
 
-from recseq.config import MetricOptions
 from recseq.data.interactions import Dataset, Interactions
 from recseq.environment import seed_everything
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json, written_aside
 from recseq.finished import require_unfinished, results_of_before
 from recseq.folds import UNFINISHED, Run, fold_folder, fold_rows, run_fold
+from recseq.group_options import MetricOptions
 from recseq.lifecycle.card import Measured, about_rows
 from recseq.lifecycle.folder import read_facts, require_saveable, save_model
 from recseq.lifecycle.from_run import find_run

@@ -10,11 +10,11 @@ from typing import Any
 
 import polars as pl
 
-from recseq.config import MetricOptions
 from recseq.data.interactions import Dataset
 from recseq.environment import digest, seed_everything
 from recseq.errors import DataError
 from recseq.files import write_json, written_aside
+from recseq.group_options import MetricOptions
 from recseq.lifecycle.card import Measured, about_rows
 from recseq.lifecycle.folder import save_model
 from recseq.metrics import AnyMetric, Catalogue, Evaluation, score

@@ -9,10 +9,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from recseq.config import MetricOptions, Node, check_model
+from recseq.config import check_model
 from recseq.data.interactions import Interactions, ItemFeatures
 from recseq.errors import ConfigError
 from recseq.files import conf_folder
+from recseq.group_options import MetricOptions, Node
 from recseq.models import MODELS, Groups, Recommender
 from recseq.options import did_you_mean
 from recseq.plain import plain_dict

@@ -7,22 +7,13 @@ import pytest
 from conftest import composed
 from omegaconf import DictConfig, OmegaConf
 
-from recseq.config import (
-    EvaluateOptions,
-    MetricOptions,
-    Paths,
-    RecommendOptions,
-    Shell,
-    SimilarOptions,
-    Sizes,
-    TrainOptions,
-    check_config,
-)
+from recseq.config import Shell, check_config
 from recseq.data.objectives import OBJECTIVES
 from recseq.data.preprocessing import Preprocessing
 from recseq.data.sources import SOURCES
 from recseq.errors import ConfigError
 from recseq.files import conf_folder
+from recseq.group_options import EvaluateOptions, MetricOptions, Paths, RecommendOptions, SimilarOptions, Sizes, TrainOptions
 from recseq.metrics import METRICS
 from recseq.metrics.significance import SignificanceOptions
 from recseq.models import MODELS

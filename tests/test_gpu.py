@@ -14,7 +14,8 @@ from recseq.data.objectives import Shifted
 from recseq.modes import run
 from recseq.nets.combiner import SumCombiner
 from recseq.nets.encoder import SequenceEncoder
-from recseq.nets.item_net import IdsBlock, ItemNet
+from recseq.nets.item_net import ItemNet
+from recseq.nets.item_net_blocks import IdsBlock
 from recseq.nets.layers import SASRecLayers
 from recseq.nets.positions import LearnablePositions
 from recseq.nets.similarity import Dot

@@ -10,7 +10,6 @@ README.md               model card
 model.json              format, recseq's version, kind of model, SHA-256 of every other file
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from copy import deepcopy
@@ -25,7 +24,7 @@ from safetensors.torch import save_file
 import recseq
 from recseq.data.interactions import ItemFeatures
 from recseq.errors import ConfigError
-from recseq.files import write_json, written_aside
+from recseq.files import file_digest, write_json, written_aside
 from recseq.lifecycle.card import Measured, model_card
 from recseq.models import MODELS, Recommender
 from recseq.secrets import without_credentials
@@ -134,7 +133,7 @@ def save_model(
             tables=sorted(state.tables),
             files=dict(state.files),
             facts=dict(state.facts),
-            sha256={file.name: sha256(file) for file in sorted(aside.iterdir())},
+            sha256={file.name: file_digest(file, "sha256") for file in sorted(aside.iterdir())},
         )
         write_json(aside / MANIFEST, asdict(manifest))
 
@@ -143,9 +142,3 @@ def read_facts(folder: Path) -> dict[str, float]:
     """Numbers about the fitted model of a folder that this program has written."""
     facts: dict[str, float] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["facts"]
     return facts
-
-
-def sha256(file: Path) -> str:
-    """Digest of a file."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

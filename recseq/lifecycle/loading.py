@@ -14,10 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 import recseq
-from recseq.config import MetricOptions, Sizes, check_item_net, check_model, import_plugins
+from recseq.config import check_item_net, check_model, import_plugins
 from recseq.data.interactions import ItemFeatures
 from recseq.data.vocabulary import Vocabulary
 from recseq.errors import ConfigError, DataError, RecseqError
+from recseq.files import file_digest
+from recseq.group_options import MetricOptions, Sizes
 from recseq.lifecycle.folder import (
     ALWAYS,
     CATEGORICAL,
@@ -29,7 +31,6 @@ from recseq.lifecycle.folder import (
     VOCABULARY,
     WEIGHTS,
     Manifest,
-    sha256,
 )
 from recseq.model_specs import ModelSpec
 from recseq.models import Recommender
@@ -145,7 +146,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise DataError(f"{MANIFEST} lists {name!r}, which is no file of the folder")
         if not (folder / name).is_file():
             raise DataError(f"the file {name} is missing")
-        if (actual := sha256(folder / name)) != digest:
+        if (actual := file_digest(folder / name, "sha256")) != digest:
             raise DataError(f"the file {name} is not the one that was written: its SHA-256 is {actual}, {MANIFEST} says {digest}")
     return manifest
 

@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 import yaml
 
-from recseq.config import RecommendOptions
 from recseq.data.interactions import Interactions
 from recseq.data.sources import SOURCES
 from recseq.data.sources.tabular import Tabular
@@ -19,6 +18,7 @@ from recseq.data.vocabulary import Vocabulary
 from recseq.environment import seed_everything
 from recseq.errors import ConfigError, DataError
 from recseq.files import conf_folder, write_json
+from recseq.group_options import RecommendOptions
 from recseq.lifecycle.id_lists import as_type, read_ids, with_common_type, with_item_type
 from recseq.lifecycle.of_model import begin_use, load_for
 from recseq.lifecycle.table_writer import place_of, table_writer

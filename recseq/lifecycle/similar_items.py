@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recseq.config import SimilarOptions
 from recseq.errors import ConfigError, DataError
 from recseq.files import write_json
+from recseq.group_options import SimilarOptions
 from recseq.lifecycle.id_lists import as_type, read_ids
 from recseq.lifecycle.of_model import begin_use, load_for
 from recseq.lifecycle.table_writer import place_of, table_writer

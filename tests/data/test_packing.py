@@ -119,7 +119,8 @@ def test_no_tensor_outside_attention_has_a_padded_length_axis(monkeypatch: pytes
     from recseq.nets import attention
     from recseq.nets.combiner import SumCombiner
     from recseq.nets.encoder import SequenceEncoder
-    from recseq.nets.item_net import IdsBlock, ItemNet
+    from recseq.nets.item_net import ItemNet
+    from recseq.nets.item_net_blocks import IdsBlock
     from recseq.nets.layers import SASRecLayers
     from recseq.nets.positions import LearnablePositions
     from recseq.nets.similarity import Dot

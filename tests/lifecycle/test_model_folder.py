@@ -19,10 +19,10 @@ from recseq.config import check_config
 from recseq.data.interactions import Interactions, ItemFeatures
 from recseq.environment import seed_everything
 from recseq.errors import ConfigError, DataError, RecseqError
-from recseq.files import conf_folder
+from recseq.files import conf_folder, file_digest
 from recseq.lifecycle import load_model, save_model
 from recseq.lifecycle.card import Measured, about_rows
-from recseq.lifecycle.folder import require_saveable, sha256
+from recseq.lifecycle.folder import require_saveable
 from recseq.model_specs import ModelSpec
 from recseq.models import MODELS, Recommender, Request
 from recseq.training.context import FitContext
@@ -125,7 +125,7 @@ def folder(tmp_path: Path, whole: Path) -> Path:
 def sign(folder: Path, **changes: Any) -> None:
     """Make the digests fit what is in the folder, as one who changes it on purpose would."""
     about = json.loads((folder / "model.json").read_text())
-    about["sha256"] = {name: sha256(folder / name) for name in about["sha256"]}
+    about["sha256"] = {name: file_digest(folder / name, "sha256") for name in about["sha256"]}
     (folder / "model.json").write_text(json.dumps(about | changes))
 
 

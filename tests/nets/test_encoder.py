@@ -13,7 +13,8 @@ from recseq.data.vocabulary import Vocabulary
 from recseq.errors import ConfigError
 from recseq.nets.combiner import SumCombiner
 from recseq.nets.encoder import SequenceEncoder
-from recseq.nets.item_net import CategoriesBlock, IdsBlock, ItemNet
+from recseq.nets.item_net import ItemNet
+from recseq.nets.item_net_blocks import CategoriesBlock, IdsBlock
 from recseq.nets.layers import SASRecLayers
 from recseq.nets.positions import LearnablePositions
 from recseq.nets.similarity import Dot

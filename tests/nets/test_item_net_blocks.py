@@ -11,7 +11,8 @@ from recseq.data.item_vectors import read_item_vectors
 from recseq.data.vocabulary import Vocabulary
 from recseq.errors import DataError
 from recseq.nets.combiner import SumCombiner
-from recseq.nets.item_net import ITEM_NET_BLOCKS, ItemNet, NumericBlock, PretrainedBlock
+from recseq.nets.item_net import ITEM_NET_BLOCKS, ItemNet
+from recseq.nets.item_net_blocks import NumericBlock, PretrainedBlock
 
 VOCABULARY = Vocabulary.from_items(pl.Series([10, 20, 30, 40]))
 CATEGORIES = pl.DataFrame({"item_id": [10], "feature": ["g"], "value": ["x"]})

@@ -8,10 +8,11 @@ import pytest
 import torch
 from conftest import TINY_MODEL, composed, interactions
 
-from recseq.config import MetricOptions, check_config
+from recseq.config import check_config
 from recseq.data.interactions import Interactions
 from recseq.environment import seed_everything
 from recseq.errors import ConfigError, DataError
+from recseq.group_options import MetricOptions
 from recseq.metrics import Scoring
 from recseq.model_specs import groups_of, model_options
 from recseq.models import MODELS, Request

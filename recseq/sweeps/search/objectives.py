@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recseq.config import MetricOptions
 from recseq.errors import ConfigError
+from recseq.group_options import MetricOptions
 from recseq.metrics import column_of
 from recseq.metrics.summary import SECONDS
 from recseq.options import did_you_mean

@@ -13,9 +13,9 @@ from hydra.core.override_parser.types import Override
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from recseq.config import MetricOptions
 from recseq.errors import ConfigError, SearchError
 from recseq.files import write_json
+from recseq.group_options import MetricOptions
 from recseq.metrics.summary import SECONDS
 from recseq.sweeps.callback import log_to_parent
 from recseq.sweeps.plan import require_same_jobs
