@@ -134,8 +134,7 @@ def measure(
     splitter = SPLITTERS.build(config["splitter"])
     if splitter.leak is not None:
         log.warning("splitter %s leaks: %s", config["splitter"]["type"], splitter.leak)
-    if "trainer" in MODELS.find(config["model"]["type"], "model.type").uses:
-        require_device(TrainerOptions(**config["trainer"]))
+    require_device_of(config)
     parent, varied = parent_of(sweep_folder), varied_of(sweep_folder)
     tracker = open_tracker(config["tracking"], needed=varied is None)  # a sweep goes on when its server is gone
     dataset = read_dataset(config)
@@ -169,7 +168,7 @@ def measure(
     rows: list[dict[str, Any]] = []
     forget_run(tracker, folder)
     with noted(tracker, folder), tracked(tracker, record.start(tracker, level, parent, folder / RUN_FILE).run_id) as run_id:
-        for fold in chosen_folds(splitter.split(dataset.interactions), only):
+        for fold in chosen_folds(splitter.split(dataset.interactions), only, "evaluate.fold"):
             if earlier is not None:
                 require_no_leak(earlier, fold, tags, LEAK_ADVICE[level])
             this.trial.start_fold(fold.index)
@@ -206,8 +205,23 @@ def measure(
     return objective
 
 
-def chosen_folds(folds: Iterator[Fold], only: int | None) -> Iterator[Fold]:
+def require_device_of(config: Mapping[str, Any]) -> None:
+    """Refuse, before data is read, devices that a model which trains on them asks for in vain.
+
+    Raises:
+        ConfigError: They are not there.
+    """
+    if "trainer" in MODELS.find(config["model"]["type"], "model.type").uses:
+        require_device(TrainerOptions(**config["trainer"]))
+
+
+def chosen_folds(folds: Iterator[Fold], only: int | None, option: str) -> Iterator[Fold]:
     """All folds, or one.
+
+    Args:
+        folds: The splitter's.
+        only: Number of the one; None takes all.
+        option: What asks for it, for the message.
 
     Raises:
         ConfigError: There is no such fold.
@@ -220,7 +234,7 @@ def chosen_folds(folds: Iterator[Fold], only: int | None) -> Iterator[Fold]:
         if index == only:
             return
     if only is not None:
-        raise ConfigError(f"evaluate.fold is {only}; the splitter makes the folds 0 to {index}")
+        raise ConfigError(f"{option} is {only}; the splitter makes the folds 0 to {index}")
 
 
 def train(config: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -> None:
@@ -239,8 +253,7 @@ def train(config: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -
     if begins_from is not None:
         spec = warm_started(spec, begins_from, keep_items=config["train"]["only_new"])
     log_unused_groups(spec, config)
-    if "trainer" in MODELS.find(config["model"]["type"], "model.type").uses:
-        require_device(TrainerOptions(**config["trainer"]))
+    require_device_of(config)
     tracker = open_tracker(config["tracking"], needed=True)
     earlier = None if config["from_run"] is None else find_run(config["from_run"], config["tracking"])
     dataset = read_dataset(config)
@@ -305,13 +318,9 @@ def rows_to_train_on(config: Mapping[str, Any], dataset: Dataset) -> Interaction
     wanted = config["train"]["fold"]
     if wanted is None:
         return dataset.interactions
-    index = -1
-    for fold in SPLITTERS.build(config["splitter"]).split(dataset.interactions):
-        index = fold.index
-        if index == wanted:
-            print_fold(fold)
-            return fold.train
-    raise ConfigError(f"train.fold is {wanted}; the splitter makes the folds 0 to {index}")
+    (fold,) = chosen_folds(SPLITTERS.build(config["splitter"]).split(dataset.interactions), wanted, "train.fold")
+    print_fold(fold)
+    return fold.train
 
 
 def assess(this: Run, table: pl.DataFrame) -> Significance:

@@ -174,11 +174,9 @@ class Processes:
             os.close(answer)
         child = Child(number, overrides, folder, slot, process, answers, time.monotonic())
         assert process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it has died already, which is told when it is looked at
             process.stdin.write(json.dumps(order).encode() + b"\n")
             process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has died already, which is told when it is looked at
         return child
 
     def end(self, child: Child) -> JobReturn:
